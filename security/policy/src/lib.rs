@@ -1,0 +1,7 @@
+//! What root permits: pure data and one decision function. No I/O, no parser of text.
+#![forbid(unsafe_code)]
+
+mod effective;
+
+pub use bulkhead_proto as proto;
+pub use effective::*;
