@@ -360,6 +360,7 @@ impl<T: Wire> Wire for Option<T> {
 }
 
 /// A record: a struct whose fields have numbers on the wire. All fields are always there.
+#[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$field_meta:meta])* $key:literal $field:ident: $type:ty,)*
@@ -375,7 +376,7 @@ macro_rules! record {
                 out.map([$(stringify!($field)),*].len());
                 $(
                     out.unsigned($key);
-                    self.$field.put(out);
+                    $crate::codec::Wire::put(&self.$field, out);
                 )*
             }
 
@@ -405,6 +406,7 @@ macro_rules! record {
 }
 
 /// An enum: `[number, field, ...]`.
+#[macro_export]
 macro_rules! choice {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$variant_meta:meta])* $key:literal $variant:ident
@@ -423,7 +425,7 @@ macro_rules! choice {
                         const FIELDS: &[&str] = &[$($(stringify!($field)),+)?];
                         out.array(1 + FIELDS.len());
                         out.unsigned($key);
-                        $($($field.put(out);)+)?
+                        $($($crate::codec::Wire::put($field, out);)+)?
                     })*
                 }
             }
@@ -449,4 +451,4 @@ macro_rules! choice {
     };
 }
 
-pub(crate) use {choice, record};
+pub use {choice, record};

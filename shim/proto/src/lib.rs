@@ -14,7 +14,7 @@
 mod bounded;
 pub mod codec;
 mod id;
-mod path;
+pub mod path;
 mod reply;
 mod request;
 mod spec;
