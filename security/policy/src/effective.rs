@@ -2,7 +2,7 @@
 //! interpret. The runtime does exactly this and reads nothing else.
 
 use bulkhead_proto::{
-    ContainerId, ContainerPath, ContainerSpec, ExecSpec, HostPath, LayerId, NetworkId, NetworkSpec,
+    ContainerId, ContainerPath, ContainerSpec, ExecSpec, HostPath, LayerId, Name, NetworkId, NetworkSpec,
     Rlimit, SignalRequest, Sysctl, Target, UnpackRequest, UpdateRequest,
 };
 
@@ -82,6 +82,8 @@ pub struct EffectiveContainer {
     pub confinement: Confinement,
     /// For each `MountSpec::Bind` of the spec, in order: how the policy root admits it.
     pub binds: Vec<BindRule>,
+    /// For each device of the spec, in order: what it may be.
+    pub devices: Vec<DevicePermit>,
     /// All paths to mask: built-in and asked for, unless unmasked by policy.
     pub masked_paths: Vec<ContainerPath>,
     /// All paths to make read-only.
@@ -90,6 +92,26 @@ pub struct EffectiveContainer {
     pub sysctls: Vec<Sysctl>,
     /// Resource limits to set: those asked for over the policy's.
     pub rlimits: Vec<Rlimit>,
+    /// The grant without which this would have been denied.
+    pub grant: Option<GrantUse>,
+}
+
+/// What a device of the host may be once it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DevicePermit {
+    /// A block device, that is, somebody's file system; else only a character device.
+    pub block: bool,
+}
+
+/// What comes with a grant. The shim holds the container to it for its whole life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantUse {
+    /// The grant's name, for the audit log.
+    pub name: Name,
+    /// `exec` into the container is admitted; otherwise it is not: a grant pins what runs.
+    pub exec: bool,
+    /// The most containers that may use the grant at once.
+    pub instances: u32,
 }
 
 /// The bounds of a process.
