@@ -1,0 +1,49 @@
+//! Errors of the layers below, in the words of the channel.
+
+use bulkhead_proto::{Refusal, Text};
+use std::fmt::Display;
+
+/// A text for people, cut to what a message admits and without NUL.
+pub(crate) fn text(message: impl Display) -> Text {
+    let mut bytes = message.to_string().into_bytes();
+    bytes.retain(|byte| *byte != 0);
+    bytes.truncate(2048);
+    Text::try_from(bytes).unwrap_or_default()
+}
+
+/// The kernel said no.
+pub(crate) fn kernel(what: impl Display) -> Refusal {
+    Refusal::Kernel { what: text(what) }
+}
+
+/// apid named something that is not there.
+pub(crate) fn not_found(what: impl Display) -> Refusal {
+    Refusal::NotFound { what: text(what) }
+}
+
+/// A cgroup operation failed.
+pub(crate) fn from_cgroup(error: &bulkhead_cgroup::Error) -> Refusal {
+    kernel(chain(error))
+}
+
+/// A network operation failed.
+pub(crate) fn from_network(error: &bulkhead_network::Error) -> Refusal {
+    kernel(chain(error))
+}
+
+/// A container could not be set up.
+pub(crate) fn from_runtime(error: &bulkhead_runtime::Error) -> Refusal {
+    kernel(chain(error))
+}
+
+/// An error and its causes, as one text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(": ");
+        message.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    message
+}
