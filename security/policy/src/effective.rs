@@ -2,8 +2,8 @@
 //! interpret. The runtime does exactly this and reads nothing else.
 
 use bulkhead_proto::{
-    ContainerId, ContainerPath, ContainerSpec, ExecSpec, HostPath, LayerId, Name, NetworkId, NetworkSpec,
-    Rlimit, SignalRequest, Sysctl, Target, UnpackRequest, UpdateRequest,
+    ContainerId, ContainerPath, ContainerSpec, ExecSpec, HostPath, LayerId, Name, NetworkId,
+    NetworkSpec, Rlimit, SignalRequest, Sysctl, Target, UnpackRequest, UpdateRequest, choice,
 };
 
 /// Proof that policy admits `T`. Only [`crate::decide`] makes one; privileged code takes nothing
@@ -70,6 +70,30 @@ pub enum Permitted {
     CreateNetwork(Permit<NetworkSpec>),
     /// `RemoveNetwork`
     RemoveNetwork(Permit<NetworkId>),
+}
+
+impl Permitted {
+    /// The rule that admitted the request, for the audit log.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Hello => "default",
+            Self::Create(permit) => permit.rule,
+            Self::Start(permit)
+            | Self::Freeze(permit)
+            | Self::Thaw(permit)
+            | Self::Remove(permit) => permit.rule,
+            Self::Signal(permit) => permit.rule,
+            Self::CloseStdin(permit) | Self::Adopt(permit) | Self::Release(permit) => permit.rule,
+            Self::Update(permit) => permit.rule,
+            Self::Exec(permit) => permit.rule,
+            Self::Recover(permit) => permit.rule,
+            Self::UnpackLayer(permit) => permit.rule,
+            Self::RemoveLayer(permit) => permit.rule,
+            Self::ListLayers(permit) => permit.rule,
+            Self::CreateNetwork(permit) => permit.rule,
+            Self::RemoveNetwork(permit) => permit.rule,
+        }
+    }
 }
 
 /// A container as it will be.
@@ -156,19 +180,21 @@ pub struct BindRule {
     pub shared: bool,
 }
 
-/// How ids of files on a bind mount appear in the container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BindIdmap {
-    /// As on the host: mostly as nobody (65534).
-    None,
-    /// The container's root and this one host uid and gid are the same; others are nobody.
-    Squash {
-        /// The host's uid and gid.
-        id: u32,
-    },
-    /// The container's uid N is the host's uid N: container root can make set-id files for host
-    /// root. Only by policy, never by default.
-    Full,
+choice! {
+    /// How ids of files on a bind mount appear in the container.
+    #[derive(Copy)]
+    pub enum BindIdmap {
+        /// As on the host: mostly as nobody (65534).
+        0 None,
+        /// The container's root and this one host uid and gid are the same; others are nobody.
+        1 Squash {
+            /// The host's uid and gid.
+            id: u32,
+        },
+        /// The container's uid N is the host's uid N: container root can make set-id files for
+        /// host root. Only by policy, never by default.
+        2 Full,
+    }
 }
 
 /// A process in a running container as it will be. The runtime intersects it with what the
