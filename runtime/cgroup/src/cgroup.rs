@@ -1,7 +1,7 @@
 //! One container's group.
 
 use crate::node::{Controller, Node};
-use crate::{DeviceRule, Error, cpu, cpuset, devices, freezer, io, memory, pids, signal};
+use crate::{DeviceRule, Entrance, Error, cpu, cpuset, devices, freezer, io, memory, pids, signal};
 use bulkhead_policy::proto::Resources;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -39,8 +39,19 @@ impl Cgroup {
         self.nodes.first().filter(|_| self.version == 2).map(Node::as_fd)
     }
 
-    /// Move a process and its threads here, in every hierarchy. The caller sees to it that `pid`
-    /// is still the process it means: its own child, not yet waited for.
+    /// The way in for a process that is yet to be cloned; on v1 and hybrid hosts milliseconds faster
+    /// than [`Self::attach`].
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`]; [`Error::Kernel`].
+    pub fn entrance(&self) -> Result<Entrance<'_>, Error> {
+        self.check_complete()?;
+        Entrance::new(&self.nodes)
+    }
+
+    /// Move a process and its threads here, in every hierarchy. It takes an RCU grace period (5 to
+    /// 15 ms on a quiet host, asleep; less if one was moved just before). The caller sees to it
+    /// that `pid` is still the process it means: its own child, not yet waited for.
     ///
     /// On v1 the limits of `cpuset` must have been applied before, or be those of the parent.
     ///
@@ -48,9 +59,7 @@ impl Cgroup {
     /// [`Error::Incomplete`]; [`Error::Kernel`] with `ESRCH` if there is no such process. It may
     /// then have been moved in some hierarchies.
     pub fn attach(&self, pid: u32) -> Result<(), Error> {
-        if !self.complete {
-            return Err(Error::Incomplete { name: self.name.clone() });
-        }
+        self.check_complete()?;
         let pid = pid.to_string();
         for node in &self.nodes {
             if !node.write("cgroup.procs", &pid)? {
@@ -187,6 +196,11 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// A process in some hierarchies only would be limited by some controllers only.
+    fn check_complete(&self) -> Result<(), Error> {
+        if self.complete { Ok(()) } else { Err(Error::Incomplete { name: self.name.clone() }) }
     }
 
     /// The directory of a controller.

@@ -281,3 +281,73 @@ fn select(mounts: Vec<Mount>) -> Vec<Mount> {
         .sort_by_key(|mount| !(mount.unified || mount.controllers.contains(Controller::Freezer)));
     selected
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    fn here() -> Vec<Mount> {
+        mounts(&std::fs::read_to_string("/proc/self/mountinfo").unwrap())
+    }
+
+    /// The hierarchy of the host's mounts of one version alone, if it has both.
+    pub(crate) fn only(unified: bool) -> Option<Hierarchy> {
+        let (wanted, others): (Vec<_>, Vec<_>) =
+            here().into_iter().partition(|mount| mount.unified == unified);
+        let both = !wanted.is_empty() && !others.is_empty();
+        both.then(|| Hierarchy::open(select(wanted)).unwrap())
+    }
+
+    pub(crate) fn all_mounts() -> Vec<String> {
+        here().into_iter().map(|mount| mount.path).collect()
+    }
+
+    const V2: &str = "\
+24 30 0:22 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+30 24 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate
+90 30 0:26 / /srv/c/sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+
+    const V1: &str = "\
+30 24 0:26 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
+31 30 0:27 / /sys/fs/cgroup/systemd rw shared:10 - cgroup cgroup rw,xattr,name=systemd
+32 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw shared:11 - cgroup cgroup rw,cpu,cpuacct
+33 30 0:29 / /sys/fs/cgroup/net_cls,net_prio rw shared:12 - cgroup cgroup rw,net_cls,net_prio
+34 30 0:30 / /sys/fs/cgroup/freezer rw shared:13 - cgroup cgroup rw,freezer
+35 30 0:31 / /sys/fs/cgroup/memory rw shared:14 - cgroup cgroup rw,memory
+36 30 0:31 / /sys/fs/cgroup/again rw shared:14 - cgroup cgroup rw,memory";
+
+    fn paths(mountinfo: &str) -> Vec<String> {
+        select(mounts(mountinfo)).into_iter().map(|mount| mount.path).collect()
+    }
+
+    #[test]
+    fn on_v2_there_is_one_mount() {
+        assert_eq!(paths(V2), ["/sys/fs/cgroup"]);
+    }
+
+    #[test]
+    fn on_v1_the_freezer_is_first_and_each_controller_is_taken_once() {
+        let expected = ["freezer", "systemd", "cpu,cpuacct", "memory"];
+        assert_eq!(paths(V1), expected.map(|name| format!("/sys/fs/cgroup/{name}")));
+    }
+
+    #[test]
+    fn on_hybrid_the_v2_mount_is_first_and_freezes() {
+        let hybrid = format!("{V1}\n37 30 0:33 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw");
+        let expected = ["unified", "cpu,cpuacct", "memory"];
+        assert_eq!(paths(&hybrid), expected.map(|name| format!("/sys/fs/cgroup/{name}")));
+    }
+
+    #[test]
+    fn mounts_elsewhere_and_other_file_systems_are_left_alone() {
+        let others = "\
+1 1 0:1 / / rw - ext4 /dev/vda rw
+2 1 0:2 / /sys/fs/cgroup2 rw - cgroup2 cgroup2 rw
+3 1 0:3 / /mnt/sys/fs/cgroup rw - cgroup2 cgroup2 rw
+4 1 0:4 / /sys/fs/cgroup/a\\040b rw - cgroup cgroup rw,memory
+5 1 0:5 / /sys/fs/cgroup/bpf rw - bpf bpf rw
+6 1";
+        assert_eq!(paths(others), Vec::<String>::new());
+        assert!(matches!(Hierarchy::open(Vec::new()), Err(Error::NoHierarchy)));
+    }
+}

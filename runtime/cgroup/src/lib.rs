@@ -18,10 +18,13 @@ mod cgroup;
 mod cpu;
 mod cpuset;
 mod devices;
+mod entrance;
 mod error;
 mod freezer;
 mod hierarchy;
 mod io;
+#[cfg(test)]
+mod kernel_tests;
 mod memory;
 mod node;
 mod pids;
@@ -29,6 +32,7 @@ mod signal;
 
 pub use cgroup::Cgroup;
 pub use devices::{ALL_DEVICES, DEFAULT_DEVICES, DeviceKind, DeviceRule};
+pub use entrance::Entrance;
 pub use error::Error;
 pub use hierarchy::{Hierarchy, Parent};
 pub use memory::read_oom_kills;
