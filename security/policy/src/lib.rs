@@ -9,7 +9,9 @@ mod decide;
 mod effective;
 pub mod paths;
 mod policy;
-mod preset;
+#[cfg(feature = "presets")]
+#[path = "../presets/presets.rs"]
+mod presets;
 mod rule;
 pub mod seccomp;
 mod table;

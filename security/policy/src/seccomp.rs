@@ -7,12 +7,8 @@
 
 mod compile;
 mod floor;
-#[cfg(test)]
-mod interpreter;
 mod profile;
 mod syscalls;
-#[cfg(test)]
-mod tests;
 mod validate;
 
 pub use compile::{CompileError, compile};
@@ -85,7 +81,7 @@ impl Arch {
 
     /// The number of a system call, if this architecture has it.
     pub fn number(self, name: &str) -> Option<u32> {
-        syscalls::numbered(self).into_iter().find(|(_, known)| *known == name).map(|(nr, _)| nr)
+        syscalls::numbered(self).find(|(_, known)| *known == name).map(|(nr, _)| nr)
     }
 }
 
@@ -194,3 +190,6 @@ pub enum Comparison {
         mask: u64,
     },
 }
+
+#[cfg(test)]
+mod tests;

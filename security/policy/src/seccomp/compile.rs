@@ -198,7 +198,7 @@ enum To {
 fn check(condition: &Condition, rest: u32) -> Vec<Instruction> {
     use To::{Fail, Hold};
     let value = condition.value;
-    let (high, low) = ((value >> 32) as u32, (value & 0xffff_ffff) as u32);
+    let (high, low) = (word(value, 1), word(value, 0));
     let mask = match condition.comparison {
         Comparison::Masked { mask } => Some(mask),
         Comparison::Equal
@@ -220,7 +220,7 @@ fn check(condition: &Condition, rest: u32) -> Vec<Instruction> {
     let lower = [(jump, low, yes, no)];
     let load = |half: u32| {
         let offset = ARGUMENTS + 8 * u32::from(condition.argument) + 4 * half;
-        let mask = mask.map(|mask| plain(AND, (mask >> (32 * half)) as u32));
+        let mask = mask.map(|mask| plain(AND, word(mask, half)));
         std::iter::once(plain(LOAD, offset)).chain(mask)
     };
     // A step of the upper word that leads nowhere goes on with the lower.
@@ -267,6 +267,11 @@ fn check(condition: &Condition, rest: u32) -> Vec<Instruction> {
 
 fn plain(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
+}
+
+/// The lower (0) or the upper (1) half.
+fn word(value: u64, half: u32) -> u32 {
+    u32::try_from(value >> (32 * half) & 0xffff_ffff).unwrap_or_default()
 }
 
 fn length(code: &[Instruction]) -> u32 {

@@ -1,17 +1,17 @@
 //! Runs a program as the kernel would, for tests.
 
-use super::{Action, Arch, Instruction};
+use crate::seccomp::{Action, Arch, Instruction};
 
 /// `struct seccomp_data`, the instruction pointer left at 0.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
-    pub(super) arch: u32,
-    pub(super) number: u32,
-    pub(super) arguments: [u64; 6],
+pub(in crate::seccomp) struct Call {
+    pub(in crate::seccomp) arch: u32,
+    pub(in crate::seccomp) number: u32,
+    pub(in crate::seccomp) arguments: [u64; 6],
 }
 
 impl Call {
-    pub(super) fn new(arch: Arch, name: &str, arguments: &[u64]) -> Self {
+    pub(in crate::seccomp) fn new(arch: Arch, name: &str, arguments: &[u64]) -> Self {
         let number = arch.number(name).unwrap_or_else(|| panic!("{arch:?} has no {name}"));
         let mut all = [0; 6];
         all[..arguments.len()].copy_from_slice(arguments);
@@ -26,14 +26,15 @@ impl Call {
             _ => {
                 let index = (offset - 16) / 8;
                 let argument = self.arguments[index as usize];
-                if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+                let half = if offset.is_multiple_of(8) { argument } else { argument >> 32 };
+                (half & 0xffff_ffff) as u32
             }
         }
     }
 }
 
 /// What the program answers; panics where it would leave its text.
-pub(super) fn run(program: &[Instruction], call: &Call) -> u32 {
+pub(in crate::seccomp) fn run(program: &[Instruction], call: &Call) -> u32 {
     let mut accumulator = 0u32;
     let mut at = 0;
     loop {
@@ -63,6 +64,6 @@ pub(super) fn run(program: &[Instruction], call: &Call) -> u32 {
 }
 
 /// Whether the program gives this answer.
-pub(super) fn answers(program: &[Instruction], call: &Call, action: Action) -> bool {
+pub(in crate::seccomp) fn answers(program: &[Instruction], call: &Call, action: Action) -> bool {
     run(program, call) == action.code()
 }
