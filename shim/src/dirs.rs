@@ -1,7 +1,8 @@
 //! Where the shim keeps things. All of it below directories that only root may enter or write.
 
-use bulkhead_proto::{ContainerId, LayerId, Target};
+use bulkhead_proto::{ContainerId, HostPath, LayerId, Target};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ impl Dirs {
             (self.containers(), 0o700),
             (self.trash(), 0o700),
             (self.monitors(), 0o700),
-            (self.run.join("shim"), 0o750),
+            (self.run.join("shim"), 0o711),
         ] {
             match std::fs::DirBuilder::new().mode(mode).create(&path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -65,6 +66,13 @@ impl Dirs {
     /// Everything of the shim's that `--purge` deletes.
     pub(crate) fn all_state(&self) -> PathBuf {
         self.own()
+    }
+
+    /// What no policy root may reach.
+    pub(crate) fn never_bound(&self) -> io::Result<Vec<HostPath>> {
+        let own = [&self.config, &self.run, &self.state, &self.claims];
+        let path = |path: &&PathBuf| HostPath::new(path.as_os_str().as_bytes());
+        own.iter().map(path).collect::<Result<_, _>>().map_err(io::Error::other)
     }
 
     pub(crate) fn policy(&self) -> PathBuf {
@@ -142,7 +150,6 @@ pub(crate) fn context(error: io::Error, path: &Path) -> io::Error {
 /// The instance tag: empty for the installed engine, else the first 8 hex digits of FNV-1a-64 over
 /// the state directory's path. It is in every name that other programs of the host can see.
 pub(crate) fn instance_tag(state: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
     if state == Path::new("/var/lib/bulkhead") {
         return String::new();
     }

@@ -2,7 +2,7 @@
 
 use crate::channel::ChannelError;
 use crate::monitor::{FromMonitor, ToMonitor, hear, now_ns, say};
-use crate::refusal::kernel;
+use crate::refusal::{because, kernel};
 use crate::server::{Answer, Server};
 use crate::table::{Process, State, Task};
 use bulkhead_proto::{Effective, Event, ExitStatus, FdLayout, Refusal, Reply, Stdio, Target};
@@ -37,10 +37,10 @@ impl Server {
         let State::Creating { reply, .. } = task.state else { return };
         let ready = audited.and_then(|()| {
             let pidfd = fds.first().ok_or_else(|| kernel("monitor: no pidfd"))?;
-            let pidfd = pidfd.try_clone().map_err(kernel)?;
+            let pidfd = pidfd.try_clone().map_err(because)?;
             task.process = Some(Process { pidfd, effective, stdio });
             if let Target::Exec { .. } = target {
-                say(&task.monitor, &ToMonitor::Open, &[]).map_err(kernel)?;
+                say(&task.monitor, &ToMonitor::Open, &[]).map_err(because)?;
                 task.state = State::Starting { reply };
                 task.handed_out = fds;
                 return Ok(Answer::Later);

@@ -3,12 +3,12 @@
 use crate::event_loop::Token;
 use crate::janitor;
 use crate::monitor::{ToMonitor, say};
-use crate::refusal::{kernel, not_found};
+use crate::refusal::{because, kernel, not_found, text};
 use crate::reply::ReplyTo;
 use crate::server::{Answer, Server};
 use crate::spawn::{self, Job, What};
 use crate::table::{Container, State, Task};
-use bulkhead_policy::{EffectiveContainer, EffectiveExec, Permit, seccomp};
+use bulkhead_policy::{Counts, EffectiveContainer, EffectiveExec, Permit, seccomp};
 use bulkhead_proto::{
     ContainerId, ContainerSpec, NetworkMode, Phase, Refusal, Share, Target, UserMode,
 };
@@ -37,6 +37,7 @@ impl Server {
         let program = program(permit.granted().confinement.seccomp_program, fds)?;
         let joined = self.joined(spec)?;
         let fresh = !self.table.containers.contains_key(&spec.id);
+        self.room_for(permit.granted(), fresh, to)?;
         let base = self.claim_ids(spec)?;
         let container = Container {
             base,
@@ -61,7 +62,12 @@ impl Server {
         let spec = &permit.granted().spec;
         let target = Target::Exec { id: spec.container, exec: spec.exec };
         if self.table.tasks.contains_key(&target) {
-            return Err(Refusal::Exists { what: crate::refusal::text(format_args!("exec {}", spec.exec)) });
+            return Err(Refusal::Exists { what: text(format_args!("exec {}", spec.exec)) });
+        }
+        let of_container = |other: &&Target| matches!(other, Target::Exec { id, .. } if *id == spec.container);
+        let execs = self.table.tasks.keys().filter(of_container).count();
+        if execs >= self.counts(to).map_or(0, |counts| counts.execs as usize) {
+            return Err(Refusal::Exhausted { what: text("[counts] execs in policy.toml") });
         }
         let init = Target::Container { id: spec.container };
         let task = self.table.task(&init)?;
@@ -70,13 +76,20 @@ impl Server {
         }
         let process = task.process.as_ref().ok_or(Refusal::WrongPhase { phase: Phase::Created })?;
         let init_pid = process.effective.pid;
-        let init = process.pidfd.try_clone().map_err(kernel)?;
+        let init = process.pidfd.try_clone().map_err(because)?;
         let container = self.table.containers.get(&spec.container);
         let container = container.ok_or_else(|| not_found(format_args!("container {}", spec.container)))?;
         let effective = container
             .effective
             .clone()
             .ok_or_else(|| kernel("the container was created by another version; restart it"))?;
+        if effective.grant.as_ref().is_some_and(|grant| !grant.exec) {
+            return Err(Refusal::Denied {
+                field: text("POST /containers/{id}/exec"),
+                rule: text("grant.exec"),
+                knob: text("exec = true in the container's [[grants]] entry of policy.toml"),
+            });
+        }
         let (base, program) = (container.base, container.program.clone());
         let what = What::Exec {
             permit: &permit,
@@ -95,9 +108,32 @@ impl Server {
         if !matches!(task.state, State::Created) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
         }
-        say(&task.monitor, &ToMonitor::Open, &[]).map_err(kernel)?;
+        say(&task.monitor, &ToMonitor::Open, &[]).map_err(because)?;
         task.state = State::Starting { reply: to };
         Ok(Answer::Later)
+    }
+
+    /// The policy's counts: containers of the engine, and containers of one grant.
+    fn room_for(&mut self, wanted: &EffectiveContainer, fresh: bool, to: ReplyTo) -> Result<(), Refusal> {
+        let counts = self.counts(to);
+        if fresh && self.table.containers.len() >= counts.map_or(0, |counts| counts.containers as usize) {
+            return Err(Refusal::Exhausted { what: text("[counts] containers in policy.toml") });
+        }
+        let Some(grant) = &wanted.grant else { return Ok(()) };
+        let using = self.table.containers.values().filter(|container| {
+            let granted = container.effective.as_ref().and_then(|held| held.grant.as_ref());
+            granted.is_some_and(|other| other.name == grant.name)
+        });
+        if using.count() >= grant.instances as usize {
+            return Err(Refusal::Exhausted { what: text(format_args!("instances of grant {}", grant.name)) });
+        }
+        Ok(())
+    }
+
+    /// How much the one who asks may have at once.
+    pub(crate) fn counts(&mut self, to: ReplyTo) -> Option<Counts> {
+        let uid = self.peers.get(to.peer)?.uid;
+        self.host.policy.section(uid).map(|section| section.counts)
     }
 
     fn fork_monitor(
@@ -106,8 +142,8 @@ impl Server {
         base: u32,
         what: What<'_>,
     ) -> Result<OwnedFd, Refusal> {
-        let (ours, theirs) = crate::sockets::pair().map_err(kernel)?;
-        match fork::fork(self.host.proof).map_err(kernel)? {
+        let (ours, theirs) = crate::sockets::pair().map_err(because)?;
+        match fork::fork(self.host.proof).map_err(because)? {
             Forked::Parent { .. } => Ok(ours),
             Forked::Child => {
                 drop(ours);
@@ -124,7 +160,7 @@ impl Server {
     ) -> Result<Answer, Refusal> {
         let token = self.table.new_token();
         let added = forked.and_then(|monitor| {
-            self.poller.add(&monitor, Token::Monitor(token)).map_err(kernel)?;
+            self.poller.add(&monitor, Token::Monitor(token)).map_err(because)?;
             Ok(monitor)
         });
         match added {
@@ -152,8 +188,8 @@ impl Server {
         let base = match (spec.namespaces.user, shared) {
             (UserMode::Host, _) => 0,
             (UserMode::Private, Some(other)) => other.base,
-            (UserMode::Private, None) => self.ranges.lease().map_err(kernel)?.ok_or_else(|| {
-                Refusal::Exhausted { what: crate::refusal::text("user id ranges of this host") }
+            (UserMode::Private, None) => self.ranges.lease().map_err(because)?.ok_or_else(|| {
+                Refusal::Exhausted { what: text("user id ranges of this host") }
             })?,
         };
         if let Err(error) = self.make_container_dir(spec, base) {
@@ -253,9 +289,9 @@ impl Server {
             let task = self.table.live(&Target::Container { id })?;
             let process = task.process.as_ref().ok_or_else(|| not_found(format_args!("container {id}")))?;
             let path = format!("/proc/{}/ns/{kind}", process.effective.pid);
-            let namespace = std::fs::File::open(path).map_err(kernel)?;
+            let namespace = std::fs::File::open(path).map_err(because)?;
             // The pid was not reused if the process is still there now that the file is open.
-            bulkhead_sys::fork::pidfd_signal(&process.pidfd, 0).map_err(kernel)?;
+            bulkhead_sys::fork::pidfd_signal(&process.pidfd, 0).map_err(because)?;
             Ok(namespace.into())
         };
         if let Some(id) = joined_user(spec) {
@@ -285,13 +321,13 @@ fn joined_user(spec: &ContainerSpec) -> Option<ContainerId> {
 
 /// The request's own filter, if there is one, checked.
 fn program(wanted: bool, fds: Vec<OwnedFd>) -> Result<Option<Vec<u8>>, Refusal> {
-    let invalid = |what: String| Refusal::Invalid { what: crate::refusal::text(what) };
+    let invalid = |what: String| Refusal::Invalid { what: text(what) };
     match (wanted, fds.first()) {
         (false, None) => Ok(None),
         (false, Some(_)) => Err(invalid("a filter came along that was not announced".to_owned())),
         (true, None) => Err(invalid("HostConfig.SecurityOpt: the filter is missing".to_owned())),
         (true, Some(fd)) => {
-            let size = rustix::fs::fstat(fd).map_err(kernel)?.st_size;
+            let size = rustix::fs::fstat(fd).map_err(because)?.st_size;
             let length = usize::try_from(size).unwrap_or(usize::MAX);
             let bytes = crate::channel::read_sealed(std::os::fd::AsFd::as_fd(fd), length)
                 .map_err(|error| invalid(format!("HostConfig.SecurityOpt: {error}")))?;

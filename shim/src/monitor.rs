@@ -298,7 +298,7 @@ impl Monitor {
             Ok((ToMonitor::Open, _)) => match self.gate.take().map(Gate::open) {
                 Some(Ok(())) => self.tell(&FromMonitor::Started),
                 Some(Err(error)) => {
-                    let refusal = crate::refusal::from_runtime(&error);
+                    let refusal = crate::refusal::from_runtime(error);
                     self.tell(&FromMonitor::NotStarted { refusal });
                 }
                 None => {}

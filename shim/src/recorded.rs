@@ -1,8 +1,8 @@
 //! What a shim writes down of a container so that the next one can serve it: for exec, and to know
 //! which layers and ids are in use. In a root-only directory of `/run`; read back strictly.
 
-use bulkhead_policy::{Confinement, EffectiveContainer};
-use bulkhead_proto::{ContainerSpec, DecodeError, Wire, record};
+use bulkhead_policy::{Confinement, EffectiveContainer, GrantUse};
+use bulkhead_proto::{ContainerSpec, DecodeError, Name, Wire, record};
 
 record! {
     /// A container as it was permitted, less what matters only while it is created.
@@ -21,6 +21,8 @@ record! {
         5 seccomp_default: bool,
         /// The request's own filter is loaded; it is in the file beside.
         6 seccomp_program: bool,
+        /// Further processes may be started in it: a grant may pin what runs.
+        7 exec: bool,
     }
 }
 
@@ -41,6 +43,7 @@ impl Recorded {
             seccomp_floor,
             seccomp_default,
             seccomp_program,
+            exec: container.grant.as_ref().is_none_or(|grant| grant.exec),
         }
     }
 
@@ -54,7 +57,10 @@ impl Recorded {
 
     /// As far as execs need it.
     pub(crate) fn into_effective(self) -> EffectiveContainer {
+        let pinned = GrantUse { name: Name::default(), exec: false, instances: 0 };
         EffectiveContainer {
+            devices: Vec::new(),
+            grant: (!self.exec).then_some(pinned),
             confinement: Confinement {
                 capabilities: self.capabilities,
                 no_new_privs: self.no_new_privs,

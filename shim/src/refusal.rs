@@ -21,23 +21,8 @@ pub(crate) fn not_found(what: impl Display) -> Refusal {
     Refusal::NotFound { what: text(what) }
 }
 
-/// A cgroup operation failed.
-pub(crate) fn from_cgroup(error: &bulkhead_cgroup::Error) -> Refusal {
-    kernel(chain(error))
-}
-
-/// A network operation failed.
-pub(crate) fn from_network(error: &bulkhead_network::Error) -> Refusal {
-    kernel(chain(error))
-}
-
-/// A container could not be set up.
-pub(crate) fn from_runtime(error: &bulkhead_runtime::Error) -> Refusal {
-    kernel(chain(error))
-}
-
-/// An error and its causes, as one text.
-fn chain(error: &dyn std::error::Error) -> String {
+/// Something below failed: the error and its causes, as one text.
+pub(crate) fn because(error: impl std::error::Error) -> Refusal {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -45,5 +30,5 @@ fn chain(error: &dyn std::error::Error) -> String {
         message.push_str(&cause.to_string());
         source = cause.source();
     }
-    message
+    kernel(message)
 }

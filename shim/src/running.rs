@@ -1,6 +1,6 @@
 //! What is done to processes that exist: signals, freezer, limits, streams; and their end.
 
-use crate::refusal::{from_cgroup, kernel};
+use crate::refusal::because;
 use crate::reply::ReplyTo;
 use crate::monitor::{ToMonitor, say};
 use crate::server::{Answer, Server};
@@ -29,13 +29,13 @@ impl Server {
             } else {
                 cgroup.signal_all(signal.number())
             };
-            done.map_err(|error| from_cgroup(&error))?;
+            done.map_err(because)?;
         } else {
-            bulkhead_sys::fork::pidfd_signal(&process.pidfd, signal.number()).map_err(kernel)?;
+            bulkhead_sys::fork::pidfd_signal(&process.pidfd, signal.number()).map_err(because)?;
         }
         if frozen && signal == Signal::KILL {
             // A frozen process of cgroup v1 dies only when it is thawed.
-            self.cgroup(&target.container())?.thaw().map_err(|error| from_cgroup(&error))?;
+            self.cgroup(&target.container())?.thaw().map_err(because)?;
         }
         Ok(Answer::DONE)
     }
@@ -43,7 +43,7 @@ impl Server {
     /// `CloseStdin`
     pub(crate) fn close_stdin(&mut self, permit: &Permit<Target>) -> Result<Answer, Refusal> {
         let task = self.table.task(permit.granted())?;
-        say(&task.monitor, &ToMonitor::CloseStdin, &[]).map_err(kernel)?;
+        say(&task.monitor, &ToMonitor::CloseStdin, &[]).map_err(because)?;
         Ok(Answer::DONE)
     }
 
@@ -68,7 +68,7 @@ impl Server {
         if std::mem::discriminant(&task.state) == std::mem::discriminant(&to) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
         }
-        change(&cgroup?).map_err(|error| from_cgroup(&error))?;
+        change(&cgroup?).map_err(because)?;
         task.state = to;
         Ok(Answer::DONE)
     }
@@ -80,7 +80,7 @@ impl Server {
         if !matches!(task.state, State::Created | State::Running | State::Frozen) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
         }
-        self.cgroup(id)?.apply(resources).map_err(|error| from_cgroup(&error))?;
+        self.cgroup(id)?.apply(resources).map_err(because)?;
         Ok(Answer::DONE)
     }
 
@@ -90,7 +90,7 @@ impl Server {
         if matches!(task.state, State::Creating { .. } | State::Releasing { .. }) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
         }
-        say(&task.monitor, &ToMonitor::Describe, &[]).map_err(kernel)?;
+        say(&task.monitor, &ToMonitor::Describe, &[]).map_err(because)?;
         task.adopting = Some(to);
         Ok(Answer::Later)
     }
@@ -133,7 +133,7 @@ impl Server {
             && let Ok(cgroup) = self.host.cgroups.open(&id.to_string())
         {
             // With the host's pid namespace, or after a crash, something may still run there.
-            result = cgroup.kill().and_then(|()| cgroup.remove()).map_err(|e| from_cgroup(&e));
+            result = cgroup.kill().and_then(|()| cgroup.remove()).map_err(because);
         }
         match std::fs::remove_dir_all(self.host.dirs.monitor(target)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => result.and(Err(kernel(error))),
@@ -157,11 +157,11 @@ impl Server {
     /// `Recover`
     pub(crate) fn recover_page(&mut self, permit: &Permit<Option<Target>>) -> Result<Answer, Refusal> {
         let known = self.table.known(permit.granted().as_ref(), PAGE);
-        let known = known.try_into().map_err(kernel)?;
+        let known = known.try_into().map_err(because)?;
         Ok(Answer::Now(Reply::Recovered { known }, Vec::new()))
     }
 
     fn cgroup(&self, id: &ContainerId) -> Result<Cgroup, Refusal> {
-        self.host.cgroups.open(&id.to_string()).map_err(|error| from_cgroup(&error))
+        self.host.cgroups.open(&id.to_string()).map_err(because)
     }
 }

@@ -9,7 +9,7 @@ use crate::layers::Worker;
 use crate::ranges::Ranges;
 use crate::reply::{Peers, ReplyTo};
 use crate::table::Table;
-use bulkhead_policy::{Decision, Peer as Asker, Permitted, decide};
+use bulkhead_policy::{Peer as Asker, Permitted, decide};
 use bulkhead_proto::{MAX_MESSAGE_BYTES, Refusal, Reply, Request, RequestKind};
 use rustix::net::SocketFlags;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Serve until killed.
-    pub(crate) fn run(mut self) -> rustix::io::Error {
+    pub(crate) fn run(mut self) -> std::io::Error {
         loop {
             let ready = match self.poller.wait() {
                 Ok(ready) => ready,
@@ -168,7 +168,7 @@ impl Server {
         let to = ReplyTo { peer: number, sequence: message.header.sequence, kind };
         let subject = subject(&request);
         let reply = match decide(&self.host.policy, Asker { uid }, request) {
-            Decision::Permitted(permitted) => {
+            Ok(permitted) => {
                 let rule = permitted.rule();
                 if !self.record(Some((uid, pid)), kind.name(), &subject, Verdict::Permit, rule, "") {
                     self.answer(to, Err(crate::refusal::kernel("the audit log cannot be written")));
@@ -176,7 +176,7 @@ impl Server {
                 }
                 self.perform(permitted, message.fds, to)
             }
-            Decision::Refused(refusal) => Err(refusal),
+            Err(refused) => Err(refused.into()),
         };
         if let Err(refusal) = &reply {
             let verdict = match refusal {

@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::layers::STORAGE_BASE;
 use crate::monitor::{FromMonitor, Monitor, say};
 use crate::recorded::Recorded;
-use crate::refusal::{from_cgroup, from_network, from_runtime, kernel};
+use crate::refusal::{because, kernel};
 use bulkhead_cgroup::Cgroup;
 use bulkhead_network::EndpointPlan;
 use bulkhead_policy::{EffectiveContainer, EffectiveExec, Permit};
@@ -66,7 +66,7 @@ pub(crate) fn run(job: Job<'_>) -> ! {
 }
 
 fn prepare(job: Job<'_>) -> Result<Monitor, Refusal> {
-    fork::reset_signals().map_err(kernel)?;
+    fork::reset_signals().map_err(because)?;
     let host = job.host;
     let place = MonitorPlace::make(&host.dirs, &job.target)?;
     let (created, cgroup, pids) = match &job.what {
@@ -85,7 +85,7 @@ fn prepare(job: Job<'_>) -> Result<Monitor, Refusal> {
                 ids: ids(job.base),
                 seccomp_program: program.clone(),
             };
-            let created = bulkhead_runtime::exec(&plan).map_err(|error| from_runtime(&error))?;
+            let created = bulkhead_runtime::exec(&plan).map_err(because)?;
             (created, cgroup, container.spec.resources.pids)
         }
     };
@@ -105,8 +105,8 @@ fn prepare(job: Job<'_>) -> Result<Monitor, Refusal> {
     let monitor =
         Monitor::new(created, effective, job.shim, place.listener, place.exit_record, oom);
     // From here on nothing needs a right, and from the next lines on there is none.
-    fork::close_all_but(&monitor.descriptors()).map_err(kernel)?;
-    become_monitor(crate::ranges::Ranges::index(job.base), &host.monitor_filter).map_err(kernel)?;
+    fork::close_all_but(&monitor.descriptors()).map_err(because)?;
+    become_monitor(crate::ranges::Ranges::index(job.base), &host.monitor_filter).map_err(because)?;
     Ok(monitor)
 }
 
@@ -115,7 +115,7 @@ fn ids(base: u32) -> Ids {
 }
 
 fn open_cgroup(host: &Host, target: &Target) -> Result<Cgroup, Refusal> {
-    host.cgroups.open(&target.container().to_string()).map_err(|error| from_cgroup(&error))
+    host.cgroups.open(&target.container().to_string()).map_err(because)
 }
 
 /// Cgroup, endpoints, descriptors; then the runtime.
@@ -129,10 +129,10 @@ fn create(
     let container = permit.granted();
     let spec = &container.spec;
     let name = spec.id.to_string();
-    let cgroup = host.cgroups.create(&name).map_err(|error| from_cgroup(&error))?;
-    cgroup.apply(&spec.resources).map_err(|error| from_cgroup(&error))?;
-    cgroup.set_devices(&bulkhead_runtime::device_rules(container).map_err(|e| from_runtime(&e))?)
-        .map_err(|error| from_cgroup(&error))?;
+    let cgroup = host.cgroups.create(&name).map_err(because)?;
+    cgroup.apply(&spec.resources).map_err(because)?;
+    cgroup.set_devices(&bulkhead_runtime::device_rules(container).map_err(because)?)
+        .map_err(because)?;
     let mut layers = Vec::with_capacity(spec.layers.len());
     for layer in spec.layers.iter() {
         layers.push(directory(&host.dirs.layer(layer))?);
@@ -143,14 +143,14 @@ fn create(
         storage_base: STORAGE_BASE,
         layers,
         writable: directory(&host.dirs.container(&spec.id))?,
-        join: joined.try_clone().map_err(kernel)?,
+        join: joined.try_clone().map_err(because)?,
         cgroup: &cgroup,
         endpoints: endpoints(host, container)?,
         init: host.init.as_ref().filter(|_| spec.init).map(AsFd::as_fd),
         seccomp_program: program.map(<[u8]>::to_vec),
         features: host.features,
     };
-    let created = bulkhead_runtime::create(&plan).map_err(|error| from_runtime(&error))?;
+    let created = bulkhead_runtime::create(&plan).map_err(because)?;
     Ok((created, cgroup, spec.resources.pids))
 }
 
@@ -158,10 +158,10 @@ fn endpoints(host: &Host, container: &EffectiveContainer) -> Result<Vec<Endpoint
     let mut plans = Vec::with_capacity(container.spec.endpoints.len());
     for (index, endpoint) in container.spec.endpoints.iter().enumerate() {
         let network = bulkhead_network::open_network(&host.instance, &endpoint.network)
-            .map_err(|error| from_network(&error))?;
+            .map_err(because)?;
         let plan =
             bulkhead_network::plan_endpoint(&network, endpoint, &container.spec.id, index)
-                .map_err(|error| from_network(&error))?;
+                .map_err(because)?;
         plans.push(plan);
     }
     Ok(plans)

@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::{drop, recover, sockets};
 use bulkhead_cgroup::Hierarchy;
 use bulkhead_network::Instance;
-use bulkhead_policy::Policy;
+use bulkhead_policy::{HostFacts, Policy};
 use bulkhead_runtime::Features;
 use bulkhead_sys::fork::{self, SingleThreaded};
 use rustix::fs::{FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
@@ -48,7 +48,7 @@ pub(crate) fn serve(arguments: &Arguments) -> io::Result<()> {
     }
     let server = prepare(arguments)?;
     notify(arguments, "READY=1\n")?;
-    Err(server.run().into())
+    Err(server.run())
 }
 
 /// `--purge`
@@ -82,7 +82,6 @@ fn prepare(arguments: &Arguments) -> io::Result<Server> {
     let libexec = libexec_dir(arguments)?;
     let ranges = Ranges::open(dirs.claims(), dirs.state())?;
     let audit = AuditLog::open(&dirs.audit_log())?;
-    let group = policy.socket_group();
     let host = Host {
         proof,
         policy,
@@ -98,7 +97,7 @@ fn prepare(arguments: &Arguments) -> io::Result<Server> {
         dirs,
     };
     let poller = Poller::new()?;
-    let listener = listen(&host.dirs, group)?;
+    let listener = listen(&host)?;
     poller.add(&listener, Token::Listener)?;
     fork::reap_children_automatically().map_err(io::Error::other)?;
     let mut server = Server::new(host, poller, listener, audit, ranges);
@@ -150,12 +149,24 @@ fn load_policy(dirs: &Dirs) -> io::Result<Policy> {
         return Err(io::Error::other(text));
     }
     let table = std::fs::read(&path)?;
-    Policy::from_table(&table)
-        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+    let mut policy = Policy::from_table(&table)
+        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+    policy.host = HostFacts { own_directories: dirs.never_bound()?, cpus: cpus() };
+    Ok(policy)
 }
 
-fn listen(dirs: &Dirs, group: Option<u32>) -> io::Result<OwnedFd> {
-    let path = dirs.socket();
+/// How many CPUs have a directory in sysfs, present or not.
+fn cpus() -> u32 {
+    let entries = std::fs::read_dir("/sys/devices/system/cpu").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let numbered = names.filter(|name| name.strip_prefix("cpu").is_some_and(|n| n.parse::<u32>().is_ok()));
+    u32::try_from(numbered.count()).unwrap_or(u32::MAX)
+}
+
+/// The socket belongs to the peer that the policy names, if it is one; who else connects is refused
+/// by uid all the same.
+fn listen(host: &Host) -> io::Result<OwnedFd> {
+    let path = host.dirs.socket();
     let parent = path.parent().unwrap_or(Path::new("/"));
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -164,10 +175,12 @@ fn listen(dirs: &Dirs, group: Option<u32>) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(parent, flags, Mode::empty())?;
     let listener = sockets::listen_in(&directory, "shim.sock")?;
-    for (path, mode) in [(parent, 0o750), (path.as_path(), 0o660)] {
-        std::os::unix::fs::chown(path, Some(0), group)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
+    let (owner, mode) = match &*host.policy.sections {
+        [only] => (only.uid, 0o600),
+        _ => (0, 0o666),
+    };
+    std::os::unix::fs::chown(&path, Some(owner), None)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::event_loop::Token;
 use crate::layers::{self, MAX_WORKERS, Workshop};
-use crate::refusal::{from_network, kernel, not_found, text};
+use crate::refusal::{because, kernel, not_found, text};
 use crate::reply::ReplyTo;
 use crate::server::{Answer, Server};
 use bulkhead_policy::Permit;
@@ -15,7 +15,7 @@ impl Server {
     /// `Hello`
     pub(crate) fn hello(&mut self, to: ReplyTo) -> Result<Answer, Refusal> {
         fn short<const N: usize>(value: &str) -> Result<ByteString<N>, Refusal> {
-            ByteString::try_from(value).map_err(kernel)
+            ByteString::try_from(value).map_err(because)
         }
         let uid = self.peers.get(to.peer).map_or(u32::MAX, |peer| peer.uid);
         let policy = &self.host.policy;
@@ -53,7 +53,7 @@ impl Server {
             number,
         };
         let worker = workshop.start(permit.granted(), source, to)?;
-        self.poller.add(&worker.result, Token::Worker(number)).map_err(kernel)?;
+        self.poller.add(&worker.result, Token::Worker(number)).map_err(because)?;
         self.workers.insert(number, worker);
         Ok(Answer::Later)
     }
@@ -75,22 +75,22 @@ impl Server {
 
     /// `ListLayers`
     pub(crate) fn list_layers(&mut self, permit: &Permit<Option<LayerId>>) -> Result<Answer, Refusal> {
-        let layers = layers::list(&self.host.dirs, *permit.granted(), PAGE).map_err(kernel)?;
-        let layers = layers.try_into().map_err(kernel)?;
+        let layers = layers::list(&self.host.dirs, *permit.granted(), PAGE).map_err(because)?;
+        let layers = layers.try_into().map_err(because)?;
         Ok(Answer::Now(Reply::Layers { layers }, Vec::new()))
     }
 
     /// `CreateNetwork`
     pub(crate) fn create_network(&mut self, permit: &Permit<NetworkSpec>) -> Result<Answer, Refusal> {
         bulkhead_network::create_network(&self.host.instance, permit.granted())
-            .map_err(|error| from_network(&error))?;
+            .map_err(because)?;
         Ok(Answer::DONE)
     }
 
     /// `RemoveNetwork`
     pub(crate) fn remove_network(&mut self, permit: &Permit<NetworkId>) -> Result<Answer, Refusal> {
         bulkhead_network::remove_network(&self.host.instance, permit.granted())
-            .map_err(|error| from_network(&error))?;
+            .map_err(because)?;
         Ok(Answer::DONE)
     }
 }

@@ -70,3 +70,22 @@ fn run(program: &str, args: &[&str], paths: &[&Path]) -> bool {
         }
     }
 }
+
+/// An OCI layout of the busybox file system in `directory`; none: busybox is not installed.
+pub fn oci_layout(directory: &Path) -> Option<PathBuf> {
+    let script = r#"
+        set -e
+        mkdir -p "$2/oci/blobs/sha256" && cd "$2/oci"
+        put() { sum=$(sha256sum "$1" | cut -d' ' -f1); size=$(stat -c %s "$1"); mv "$1" "blobs/sha256/$sum"; }
+        diff=$(sha256sum "$1" | cut -d' ' -f1)
+        gzip -nc "$1" > layer; put layer; layer=$sum; layer_size=$size
+        printf '{"architecture":"amd64","os":"linux","config":{"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$diff" > config
+        put config; config=$sum; config_size=$size
+        printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:%s","size":%s}]}' "$config" "$config_size" "$layer" "$layer_size" > manifest
+        put manifest
+        printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%s}]}' "$sum" "$size" > index.json
+        printf '{"imageLayoutVersion":"1.0.0"}' > oci-layout
+    "#;
+    let tar = busybox()?;
+    run("sh", &["-c", script, "sh"], &[tar, directory]).then(|| directory.join("oci"))
+}

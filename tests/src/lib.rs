@@ -3,6 +3,7 @@
 //! Tests use what users use: the programs in `target/release` and the HTTP API. Nothing of the
 //! engine is linked but the channel's language, for the tests that play a captured API daemon.
 
+pub mod channel;
 mod engine;
 mod host;
 mod image;
@@ -10,7 +11,7 @@ mod pty;
 
 pub use engine::{Engine, Policy};
 pub use host::{Snapshot, is_root, wait_until};
-pub use image::{busybox, debian};
+pub use image::{busybox, debian, oci_layout};
 pub use pty::Pty;
 
 use std::io::Write;
