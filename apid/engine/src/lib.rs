@@ -10,7 +10,10 @@
 
 mod config;
 mod error;
+mod logs;
 mod options;
+mod shim_client;
+mod store;
 mod stream;
 
 pub use config::{AddressPool, EngineConfig};

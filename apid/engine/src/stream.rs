@@ -1,6 +1,13 @@
 //! A process's standard streams as callers see them.
 
+use crate::logs::{LogReader, Subscription};
 use bytes::Bytes;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 /// Which stream a piece of output came from. With a terminal all output is `Stdout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,32 +30,90 @@ pub struct Attached {
 }
 
 /// What a process writes. Dropping it detaches.
-#[derive(Debug)]
-pub struct Output {}
+#[derive(Debug, Default)]
+pub struct Output {
+    /// First what the log has ...
+    log: Option<Box<LogReader>>,
+    /// ... then what comes.
+    live: Option<Subscription>,
+}
 
 impl Output {
+    pub(crate) fn new(log: Option<LogReader>, live: Option<Subscription>) -> Self {
+        Self { log: log.map(Box::new), live }
+    }
+
     /// The next piece, never empty; none: the streams have ended, or this reader was too slow for
     /// too long. May be dropped while it waits without losing anything.
     pub async fn next(&mut self) -> Option<(StreamKind, Bytes)> {
-        None
+        if let Some(log) = &mut self.log {
+            if let Some(piece) = log.next().await {
+                return Some(piece);
+            }
+            self.log = None;
+        }
+        match &mut self.live {
+            Some(live) => live.next().await,
+            None => None,
+        }
     }
 }
+
+/// The writing end of a process's standard input: a pipe, or a pty's master.
+pub(crate) type StdinFd = Arc<AsyncFd<OwnedFd>>;
 
 /// Standard input of a process. Dropping it closes the process's standard input when Docker would
 /// (`StdinOnce` without a terminal).
 #[derive(Debug)]
-pub struct Input {}
+pub struct Input {
+    /// Where the process's input appears, once it runs.
+    source: tokio::sync::watch::Receiver<Option<StdinFd>>,
+    /// Told when input has ended and that is to end the process's.
+    close: Option<mpsc::UnboundedSender<()>>,
+}
 
 impl Input {
-    /// Write all of it, waiting while the process does not read.
+    pub(crate) fn new(
+        source: tokio::sync::watch::Receiver<Option<StdinFd>>,
+        close: Option<mpsc::UnboundedSender<()>>,
+    ) -> Self {
+        Self { source, close }
+    }
+
+    /// Write all of it, waiting while the process does not read, or does not run yet.
     ///
     /// # Errors
     /// The process does not read any more.
-    pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let _ = bytes;
+    pub async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let there = self.source.wait_for(Option::is_some).await.map_err(|_| gone())?.clone();
+        let fd = there.ok_or_else(gone)?;
+        while !bytes.is_empty() {
+            let written =
+                fd.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
         Ok(())
     }
 
     /// The client's input has ended (half-close).
     pub async fn close(self) {}
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        if let Some(close) = self.close.take() {
+            // Nobody listens any more when the process has ended.
+            close.send(()).unwrap_or_default();
+        }
+    }
+}
+
+/// Make a descriptor ready for waiting. Its open file description is shared with the container's
+/// monitor only, which does not read or write.
+#[expect(deprecated, reason = "sound for an OwnedFd, whose number never changes; else unsafe code")]
+pub(crate) fn non_blocking(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?;
+    AsyncFd::new(fd)
 }
