@@ -1,6 +1,5 @@
 //! Options of netlink sockets that rustix does not wrap (netlink(7)).
 
-use crate::Error;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -9,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 ///
 /// # Errors
 /// `socket` is not a netlink socket.
-pub fn explain_errors(socket: BorrowedFd<'_>) -> Result<(), Error> {
+pub fn explain_errors(socket: BorrowedFd<'_>) -> io::Result<()> {
     for option in [libc::NETLINK_CAP_ACK, libc::NETLINK_EXT_ACK] {
         let on: libc::c_int = 1;
         // c_int is four bytes wherever Linux runs.
@@ -25,7 +24,7 @@ pub fn explain_errors(socket: BorrowedFd<'_>) -> Result<(), Error> {
             )
         };
         if result == -1 {
-            return Err(Error::new("setsockopt(SOL_NETLINK)", io::Error::last_os_error()));
+            return Err(io::Error::last_os_error());
         }
     }
     Ok(())

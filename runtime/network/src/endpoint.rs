@@ -1,0 +1,156 @@
+//! A container's interfaces: a veth pair each, one end a port of the network's bridge.
+
+use crate::bridge::Network;
+use crate::link;
+use crate::message::Batch;
+use crate::socket::Socket;
+use crate::subnet::Subnet;
+use crate::{Error, Instance, firewall, route};
+use bulkhead_policy::proto::{ContainerId, Endpoint, Ipv4};
+use rustix::io::Errno;
+use std::net::Ipv4Addr;
+
+/// The loopback interface is the first of every network namespace.
+const LOOPBACK: u32 = 1;
+/// As in `ContainerSpec::endpoints`.
+const MAX_ENDPOINTS: usize = 32;
+
+/// One interface as it will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointPlan {
+    /// The bridge's interface index on the host.
+    pub bridge: u32,
+    /// The host's end.
+    pub host_name: String,
+    /// The container's end: `eth0` and so on.
+    pub name: String,
+    /// The container's address with the subnet's prefix.
+    pub ipv4: Ipv4,
+    /// The container's hardware address.
+    pub mac: [u8; 6],
+    /// Where the default route leads.
+    pub gateway: Option<[u8; 4]>,
+    /// Bytes.
+    pub mtu: u32,
+    /// It reaches the gateway but no other container on the bridge.
+    pub isolated: bool,
+    pub(crate) table: String,
+    pub(crate) alias: String,
+}
+
+/// Decide names and addresses of a container's interface number `index` (0 is `eth0`).
+///
+/// There is no default route on an internal network, whatever the endpoint says.
+///
+/// # Errors
+/// `Invalid`: the endpoint does not fit its network.
+pub fn plan_endpoint(
+    network: &Network,
+    endpoint: &Endpoint,
+    container: &ContainerId,
+    index: usize,
+) -> Result<EndpointPlan, Error> {
+    let spec = network.spec();
+    let subnet = network.subnet();
+    let Endpoint { network: id, ipv4, mac, gateway } = *endpoint;
+    let address = Ipv4Addr::from(ipv4.address);
+    let wrong = |what: &str| Err(Error::invalid(format!("endpoint {index}: {what}")));
+    if id != spec.id || index >= MAX_ENDPOINTS {
+        return wrong("for another network, or the 33rd");
+    }
+    if ipv4.prefix != subnet.prefix || !subnet.is_host(address) || address == subnet.address {
+        return wrong(&format!("address {address}/{} is not free in {subnet}", ipv4.prefix));
+    }
+    if mac[0] & 0b11 != 0b10 {
+        return wrong("hardware address is not locally administered and unicast");
+    }
+    Ok(EndpointPlan {
+        bridge: network.index(),
+        host_name: Instance::port(container, index),
+        name: format!("eth{index}"),
+        ipv4,
+        mac,
+        gateway: (gateway && !spec.internal).then_some(spec.gateway.address),
+        mtu: spec.mtu,
+        isolated: !spec.inter_container,
+        table: network.instance().table(),
+        alias: format!("{}port of {container}", network.instance().alias_prefix()),
+    })
+}
+
+/// Make the interfaces of a process's network namespace. Call in the host's.
+///
+/// The process must be ours and not reaped, so that its pid cannot be another's.
+///
+/// # Errors
+/// The kernel's. No interface is left then.
+pub fn attach(child_pid: u32, plans: &[EndpointPlan]) -> Result<(), Error> {
+    if plans.is_empty() {
+        return Ok(());
+    }
+    let mut route = Socket::route()?;
+    let mut made = 0;
+    let done = plans.iter().try_for_each(|plan| {
+        // One by one: what follows goes by name, which is ours only if this succeeds.
+        let mut batch = Batch::default();
+        link::create_veth(&mut batch, plan, child_pid);
+        route.commit(&batch)?;
+        made += 1;
+        Ok(())
+    });
+    let done = done.and_then(|()| configure_ports(&mut route, plans));
+    if done.is_err() {
+        // What fails here as well is gone with the namespace.
+        drop(detach(&mut route, plans.get(..made).unwrap_or_default()));
+    }
+    done
+}
+
+/// Set up the interfaces from inside: loopback up, addresses, default route. Call as the container's
+/// first process, with `CAP_NET_ADMIN` over its network namespace, after [`attach`].
+///
+/// # Errors
+/// The kernel's; two default routes are one.
+pub fn configure_inside(plans: &[EndpointPlan]) -> Result<(), Error> {
+    let mut socket = Socket::route()?;
+    let mut batch = Batch { tolerate: Some(Errno::AFNOSUPPORT.raw_os_error()), ..Batch::default() };
+    link::up(&mut batch, LOOPBACK);
+    for plan in plans {
+        let index = link::index(&socket, &plan.name)?;
+        let subnet = Subnet { address: plan.ipv4.address.into(), prefix: plan.ipv4.prefix };
+        link::without_ipv6(&mut batch, &plan.name);
+        route::add_address(&mut batch, index, subnet);
+        link::up(&mut batch, index);
+        if let Some(gateway) = plan.gateway {
+            route::add_default(&mut batch, index, gateway.into());
+        }
+    }
+    socket.commit(&batch)
+}
+
+/// Bring up the loopback interface of the calling thread's network namespace.
+///
+/// # Errors
+/// The kernel's.
+pub fn loopback_up() -> Result<(), Error> {
+    configure_inside(&[])
+}
+
+fn configure_ports(route: &mut Socket, plans: &[EndpointPlan]) -> Result<(), Error> {
+    firewall::guard_ports(&mut Socket::netfilter()?, plans)?;
+    let mut batch = Batch { tolerate: Some(Errno::AFNOSUPPORT.raw_os_error()), ..Batch::default() };
+    for plan in plans {
+        link::configure_port(&mut batch, plan);
+        link::without_ipv6(&mut batch, &plan.host_name);
+    }
+    route.commit(&batch)
+}
+
+fn detach(route: &mut Socket, plans: &[EndpointPlan]) -> Result<(), Error> {
+    let mut batch = Batch::default();
+    for plan in plans {
+        let index = link::index(route, &plan.host_name)?;
+        link::delete(&mut batch, index, &plan.host_name);
+    }
+    route.commit(&batch)
+}

@@ -1,0 +1,161 @@
+//! Numbers of the kernel's interface, named as in its headers.
+
+/// `linux/netlink.h`
+pub(crate) mod nl {
+    pub(crate) const NLMSG_ERROR: u16 = 2;
+    pub(crate) const NLMSG_DONE: u16 = 3;
+    pub(crate) const NLM_F_REQUEST: u16 = 0x1;
+    pub(crate) const NLM_F_ACK: u16 = 0x4;
+    pub(crate) const NLM_F_DUMP_INTR: u16 = 0x10;
+    pub(crate) const NLM_F_REPLACE: u16 = 0x100;
+    pub(crate) const NLM_F_DUMP: u16 = 0x300;
+    pub(crate) const NLM_F_EXCL: u16 = 0x200;
+    pub(crate) const NLM_F_CREATE: u16 = 0x400;
+    pub(crate) const NLM_F_APPEND: u16 = 0x800;
+    pub(crate) const NLM_F_CAPPED: u16 = 0x100;
+    pub(crate) const NLM_F_ACK_TLVS: u16 = 0x200;
+    pub(crate) const NLA_F_NESTED: u16 = 0x8000;
+    pub(crate) const NLA_TYPE_MASK: u16 = 0x3fff;
+    pub(crate) const NLMSGERR_ATTR_MSG: u16 = 1;
+}
+
+/// `linux/rtnetlink.h`, `linux/if_link.h`, `linux/if_addr.h`, `linux/if.h`, `linux/if_bridge.h`,
+/// `linux/veth.h`, `linux/ip.h`
+pub(crate) mod rt {
+    pub(crate) const AF_INET: u8 = 2;
+    pub(crate) const AF_INET6: u8 = 10;
+    pub(crate) const RTM_NEWLINK: u16 = 16;
+    pub(crate) const RTM_DELLINK: u16 = 17;
+    pub(crate) const RTM_GETLINK: u16 = 18;
+    pub(crate) const RTM_NEWADDR: u16 = 20;
+    pub(crate) const RTM_GETADDR: u16 = 22;
+    pub(crate) const RTM_NEWROUTE: u16 = 24;
+    pub(crate) const RTM_GETROUTE: u16 = 26;
+    pub(crate) const IFF_UP: u32 = 1;
+    pub(crate) const IFLA_ADDRESS: u16 = 1;
+    pub(crate) const IFLA_IFNAME: u16 = 3;
+    pub(crate) const IFLA_MTU: u16 = 4;
+    pub(crate) const IFLA_MASTER: u16 = 10;
+    pub(crate) const IFLA_LINKINFO: u16 = 18;
+    pub(crate) const IFLA_NET_NS_PID: u16 = 19;
+    pub(crate) const IFLA_IFALIAS: u16 = 20;
+    pub(crate) const IFLA_AF_SPEC: u16 = 26;
+    pub(crate) const IFLA_GROUP: u16 = 27;
+    pub(crate) const IFLA_EXT_MASK: u16 = 29;
+    pub(crate) const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+    pub(crate) const IFLA_INFO_KIND: u16 = 1;
+    pub(crate) const IFLA_INFO_DATA: u16 = 2;
+    pub(crate) const IFLA_INFO_SLAVE_KIND: u16 = 4;
+    pub(crate) const IFLA_INFO_SLAVE_DATA: u16 = 5;
+    pub(crate) const IFLA_INET_CONF: u16 = 1;
+    pub(crate) const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+    pub(crate) const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+    pub(crate) const IPV4_DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
+    pub(crate) const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
+    pub(crate) const IPV4_DEVCONF_RP_FILTER: u16 = 8;
+    pub(crate) const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+    pub(crate) const IFLA_BRPORT_ISOLATED: u16 = 33;
+    pub(crate) const VETH_INFO_PEER: u16 = 1;
+    pub(crate) const IFA_ADDRESS: u16 = 1;
+    pub(crate) const IFA_LOCAL: u16 = 2;
+    pub(crate) const IFA_BROADCAST: u16 = 4;
+    pub(crate) const RTA_DST: u16 = 1;
+    pub(crate) const RTA_OIF: u16 = 4;
+    pub(crate) const RTA_GATEWAY: u16 = 5;
+    pub(crate) const RT_TABLE_MAIN: u8 = 254;
+    pub(crate) const RTPROT_BOOT: u8 = 3;
+    pub(crate) const RT_SCOPE_UNIVERSE: u8 = 0;
+    pub(crate) const RTN_UNICAST: u8 = 1;
+}
+
+/// `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`, `linux/netfilter.h`
+pub(crate) mod nf {
+    pub(crate) const NFPROTO_INET: u8 = 1;
+    pub(crate) const NFPROTO_NETDEV: u8 = 5;
+    pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
+    pub(crate) const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+    pub(crate) const NFNL_MSG_BATCH_END: u16 = 17;
+    pub(crate) const NFT_MSG_NEWTABLE: u16 = 0;
+    pub(crate) const NFT_MSG_GETTABLE: u16 = 1;
+    pub(crate) const NFT_MSG_DELTABLE: u16 = 2;
+    pub(crate) const NFT_MSG_NEWCHAIN: u16 = 3;
+    pub(crate) const NFT_MSG_NEWRULE: u16 = 6;
+    pub(crate) const NFT_MSG_DELRULE: u16 = 8;
+    pub(crate) const NFT_MSG_NEWSET: u16 = 9;
+    pub(crate) const NFT_MSG_NEWSETELEM: u16 = 12;
+    pub(crate) const NFT_MSG_DELSETELEM: u16 = 14;
+    pub(crate) const NFTA_LIST_ELEM: u16 = 1;
+    pub(crate) const NFTA_TABLE_NAME: u16 = 1;
+    pub(crate) const NFTA_TABLE_FLAGS: u16 = 2;
+    pub(crate) const NFT_TABLE_F_OWNER: u32 = 2;
+    pub(crate) const NFTA_CHAIN_TABLE: u16 = 1;
+    pub(crate) const NFTA_CHAIN_NAME: u16 = 3;
+    pub(crate) const NFTA_CHAIN_HOOK: u16 = 4;
+    pub(crate) const NFTA_CHAIN_POLICY: u16 = 5;
+    pub(crate) const NFTA_CHAIN_TYPE: u16 = 7;
+    pub(crate) const NFTA_HOOK_HOOKNUM: u16 = 1;
+    pub(crate) const NFTA_HOOK_PRIORITY: u16 = 2;
+    pub(crate) const NFTA_HOOK_DEV: u16 = 3;
+    pub(crate) const NF_INET_FORWARD: u32 = 2;
+    pub(crate) const NF_INET_POST_ROUTING: u32 = 4;
+    pub(crate) const NF_NETDEV_INGRESS: u32 = 0;
+    pub(crate) const NF_DROP: u32 = 0;
+    pub(crate) const NF_ACCEPT: u32 = 1;
+    /// `linux/netfilter_ipv4.h`: `NF_IP_PRI_FILTER`, `NF_IP_PRI_NAT_SRC`
+    pub(crate) const PRIORITY_FILTER: u32 = 0;
+    pub(crate) const PRIORITY_SRCNAT: u32 = 100;
+    pub(crate) const NFTA_RULE_TABLE: u16 = 1;
+    pub(crate) const NFTA_RULE_CHAIN: u16 = 2;
+    pub(crate) const NFTA_RULE_EXPRESSIONS: u16 = 4;
+    pub(crate) const NFTA_EXPR_NAME: u16 = 1;
+    pub(crate) const NFTA_EXPR_DATA: u16 = 2;
+    pub(crate) const NFTA_SET_TABLE: u16 = 1;
+    pub(crate) const NFTA_SET_NAME: u16 = 2;
+    pub(crate) const NFTA_SET_KEY_TYPE: u16 = 4;
+    pub(crate) const NFTA_SET_KEY_LEN: u16 = 5;
+    pub(crate) const NFTA_SET_ID: u16 = 10;
+    pub(crate) const NFTA_SET_ELEM_KEY: u16 = 1;
+    pub(crate) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+    pub(crate) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+    pub(crate) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+    pub(crate) const NFTA_DATA_VALUE: u16 = 1;
+    pub(crate) const NFTA_DATA_VERDICT: u16 = 2;
+    pub(crate) const NFTA_VERDICT_CODE: u16 = 1;
+    pub(crate) const NFT_REG_VERDICT: u32 = 0;
+    pub(crate) const NFT_REG_1: u32 = 1;
+    pub(crate) const NFT_REG_2: u32 = 2;
+    pub(crate) const NFTA_IMMEDIATE_DREG: u16 = 1;
+    pub(crate) const NFTA_IMMEDIATE_DATA: u16 = 2;
+    pub(crate) const NFTA_CMP_SREG: u16 = 1;
+    pub(crate) const NFTA_CMP_OP: u16 = 2;
+    pub(crate) const NFTA_CMP_DATA: u16 = 3;
+    pub(crate) const NFT_CMP_EQ: u32 = 0;
+    pub(crate) const NFT_CMP_NEQ: u32 = 1;
+    pub(crate) const NFTA_LOOKUP_SET: u16 = 1;
+    pub(crate) const NFTA_LOOKUP_SREG: u16 = 2;
+    pub(crate) const NFTA_LOOKUP_FLAGS: u16 = 5;
+    pub(crate) const NFT_LOOKUP_F_INV: u32 = 1;
+    pub(crate) const NFTA_META_DREG: u16 = 1;
+    pub(crate) const NFTA_META_KEY: u16 = 2;
+    pub(crate) const NFT_META_IIFNAME: u32 = 6;
+    pub(crate) const NFT_META_OIFNAME: u32 = 7;
+    pub(crate) const NFT_META_IIFGROUP: u32 = 21;
+    pub(crate) const NFT_META_OIFGROUP: u32 = 22;
+    pub(crate) const NFTA_CT_DREG: u16 = 1;
+    pub(crate) const NFTA_CT_KEY: u16 = 2;
+    pub(crate) const NFT_CT_STATE: u32 = 0;
+    pub(crate) const CT_INVALID: u32 = 1;
+    pub(crate) const CT_ESTABLISHED: u32 = 2;
+    pub(crate) const CT_RELATED: u32 = 4;
+    pub(crate) const NFTA_BITWISE_SREG: u16 = 1;
+    pub(crate) const NFTA_BITWISE_DREG: u16 = 2;
+    pub(crate) const NFTA_BITWISE_LEN: u16 = 3;
+    pub(crate) const NFTA_BITWISE_MASK: u16 = 4;
+    pub(crate) const NFTA_BITWISE_XOR: u16 = 5;
+    pub(crate) const NFTA_PAYLOAD_DREG: u16 = 1;
+    pub(crate) const NFTA_PAYLOAD_BASE: u16 = 2;
+    pub(crate) const NFTA_PAYLOAD_OFFSET: u16 = 3;
+    pub(crate) const NFTA_PAYLOAD_LEN: u16 = 4;
+    pub(crate) const NFT_PAYLOAD_LL_HEADER: u32 = 0;
+    pub(crate) const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
+}
