@@ -1,0 +1,17 @@
+//! The decision and the table, from outside.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests end where something is not as it should be"
+)]
+
+mod contradictions;
+mod grants;
+mod properties;
+mod request;
+mod rows;
+mod spellings;
+mod table;
