@@ -46,7 +46,7 @@ impl Verdict {
 }
 
 /// One line.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
     /// The peer as the kernel attests it: uid and pid; none: the shim itself.
     pub peer: Option<(u32, i32)>,

@@ -165,10 +165,7 @@ impl Server {
         if let Some(process) = &task.process {
             bulkhead_sys::fork::pidfd_signal(&process.pidfd, 9).unwrap_or_default();
         }
-        let waiting = match &task.state {
-            State::Starting { reply } => Some(*reply),
-            _ => None,
-        };
+        let waiting = if let State::Starting { reply } = &task.state { Some(*reply) } else { None };
         task.state = State::Running;
         self.note(&target.container().to_string(), "the monitor died; its process is killed");
         let status = ExitStatus { code: 137, signal: 9, oom_killed: false, at_ns: now_ns() };

@@ -144,7 +144,7 @@ impl Monitor {
             Streams::InputOutput { stdin, stdout, stderr } => {
                 (Streams::Output { stdout, stderr }, Some(stdin))
             }
-            other => (other, None),
+            other @ (Streams::Output { .. } | Streams::Terminal { .. }) => (other, None),
         };
         Self {
             shim: Some(shim),

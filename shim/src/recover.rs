@@ -188,12 +188,12 @@ pub(crate) fn purge(mut server: Server, data: bool) -> io::Result<()> {
         }
     }
     bulkhead_network::remove_all(&server.host.instance).map_err(io::Error::other)?;
-    server.host.cgroups.remove().map_err(io::Error::other)?;
+    server.wait_for_janitor();
+    let Server { host, ranges, .. } = server;
+    host.cgroups.remove().map_err(io::Error::other)?;
     if data {
-        std::fs::remove_dir_all(server.host.dirs.all_state())?;
-        server.ranges.abandon()?;
-    } else {
-        server.wait_for_janitor();
+        std::fs::remove_dir_all(host.dirs.all_state())?;
+        ranges.abandon()?;
     }
     Ok(())
 }

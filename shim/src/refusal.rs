@@ -32,3 +32,14 @@ pub(crate) fn because(error: impl std::error::Error) -> Refusal {
     }
     kernel(message)
 }
+
+/// A process could not be set up or started.
+pub(crate) fn from_runtime(error: bulkhead_runtime::Error) -> Refusal {
+    use bulkhead_runtime::Error;
+    match error {
+        Error::Program { errno, step } => Refusal::Program { errno, step: text(step) },
+        Error::Invalid { what } => Refusal::Invalid { what: text(what) },
+        Error::Unsupported { what } => Refusal::Unsupported { what: text(what) },
+        error @ (Error::Kernel { .. } | Error::Cgroup(_) | Error::Network(_)) => because(error),
+    }
+}

@@ -1,6 +1,6 @@
 //! What is done to processes that exist: signals, freezer, limits, streams; and their end.
 
-use crate::refusal::because;
+use crate::refusal::{because, kernel};
 use crate::reply::ReplyTo;
 use crate::monitor::{ToMonitor, say};
 use crate::server::{Answer, Server};
@@ -136,7 +136,7 @@ impl Server {
             result = cgroup.kill().and_then(|()| cgroup.remove()).map_err(because);
         }
         match std::fs::remove_dir_all(self.host.dirs.monitor(target)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => result.and(Err(kernel(error))),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => result.and_then(|()| Err(kernel(error))),
             _ => result,
         }
     }

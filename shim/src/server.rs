@@ -106,7 +106,14 @@ impl Server {
             None
         };
         if let Some(reason) = refused {
-            self.record(Some((uid, pid)), "connect", "", Verdict::Deny, "channel", reason);
+            self.record(&Record {
+                peer: Some((uid, pid)),
+                request: "connect",
+                subject: "",
+                verdict: Verdict::Deny,
+                rule: "channel",
+                detail: reason,
+            });
             return;
         }
         if rustix::net::sockopt::set_socket_passcred(&socket, true).is_err() {
@@ -167,10 +174,19 @@ impl Server {
         }
         let to = ReplyTo { peer: number, sequence: message.header.sequence, kind };
         let subject = subject(&request);
+        let about = Record {
+            peer: Some((uid, pid)),
+            request: kind.name(),
+            subject: &subject,
+            verdict: Verdict::Note,
+            rule: "",
+            detail: "",
+        };
         let reply = match decide(&self.host.policy, Asker { uid }, request) {
             Ok(permitted) => {
                 let rule = permitted.rule();
-                if !self.record(Some((uid, pid)), kind.name(), &subject, Verdict::Permit, rule, "") {
+                let verdict = Verdict::Permit;
+                if !self.record(&Record { verdict, rule, ..about }) {
                     self.answer(to, Err(crate::refusal::kernel("the audit log cannot be written")));
                     return;
                 }
@@ -179,12 +195,10 @@ impl Server {
             Err(refused) => Err(refused.into()),
         };
         if let Err(refusal) = &reply {
-            let verdict = match refusal {
-                Refusal::Denied { .. } => Verdict::Deny,
-                _ => Verdict::Failed,
-            };
+            let denied = matches!(refusal, Refusal::Denied { .. });
+            let verdict = if denied { Verdict::Deny } else { Verdict::Failed };
             let detail = refusal.to_string();
-            self.record(Some((uid, pid)), kind.name(), &subject, verdict, "", &detail);
+            self.record(&Record { verdict, detail: &detail, ..about });
         }
         self.answer(to, reply);
     }
@@ -233,27 +247,27 @@ impl Server {
     fn protocol_error(&mut self, number: u64, what: &str) {
         if let Some(peer) = self.peers.get(number) {
             let who = (peer.uid, peer.pid);
-            self.record(Some(who), "", "", Verdict::Protocol, "channel", what);
+            self.record(&Record {
+                peer: Some(who),
+                request: "",
+                subject: "",
+                verdict: Verdict::Protocol,
+                rule: "channel",
+                detail: what,
+            });
         }
         self.peers.close(number);
     }
 
     /// Append to the audit log. False: it could not be written.
-    pub(crate) fn record(
-        &mut self,
-        peer: Option<(u32, i32)>,
-        request: &str,
-        subject: &str,
-        verdict: Verdict,
-        rule: &str,
-        detail: &str,
-    ) -> bool {
-        self.audit.append(&Record { peer, request, subject, verdict, rule, detail }).is_ok()
+    pub(crate) fn record(&mut self, record: &Record<'_>) -> bool {
+        self.audit.append(record).is_ok()
     }
 
     /// Append something that nobody asked for.
     pub(crate) fn note(&mut self, subject: &str, detail: &str) {
-        self.record(None, "", subject, Verdict::Note, "", detail);
+        let verdict = Verdict::Note;
+        self.record(&Record { peer: None, request: "", subject, verdict, rule: "", detail });
     }
 }
 

@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::layers::STORAGE_BASE;
 use crate::monitor::{FromMonitor, Monitor, say};
 use crate::recorded::Recorded;
-use crate::refusal::{because, kernel};
+use crate::refusal::{because, from_runtime, kernel};
 use bulkhead_cgroup::Cgroup;
 use bulkhead_network::EndpointPlan;
 use bulkhead_policy::{EffectiveContainer, EffectiveExec, Permit};
@@ -85,7 +85,7 @@ fn prepare(job: Job<'_>) -> Result<Monitor, Refusal> {
                 ids: ids(job.base),
                 seccomp_program: program.clone(),
             };
-            let created = bulkhead_runtime::exec(&plan).map_err(because)?;
+            let created = bulkhead_runtime::exec(&plan).map_err(from_runtime)?;
             (created, cgroup, container.spec.resources.pids)
         }
     };
@@ -131,7 +131,7 @@ fn create(
     let name = spec.id.to_string();
     let cgroup = host.cgroups.create(&name).map_err(because)?;
     cgroup.apply(&spec.resources).map_err(because)?;
-    cgroup.set_devices(&bulkhead_runtime::device_rules(container).map_err(because)?)
+    cgroup.set_devices(&bulkhead_runtime::device_rules(container).map_err(from_runtime)?)
         .map_err(because)?;
     let mut layers = Vec::with_capacity(spec.layers.len());
     for layer in spec.layers.iter() {
@@ -150,7 +150,7 @@ fn create(
         seccomp_program: program.map(<[u8]>::to_vec),
         features: host.features,
     };
-    let created = bulkhead_runtime::create(&plan).map_err(because)?;
+    let created = bulkhead_runtime::create(&plan).map_err(from_runtime)?;
     Ok((created, cgroup, spec.resources.pids))
 }
 

@@ -85,7 +85,7 @@ fn prepare(arguments: &Arguments) -> io::Result<Server> {
     let host = Host {
         proof,
         policy,
-        instance: Instance::new(&tag),
+        instance: Instance::new(&tag).map_err(io::Error::other)?,
         tag,
         hierarchy,
         cgroups,
@@ -167,7 +167,7 @@ fn cpus() -> u32 {
 /// by uid all the same.
 fn listen(host: &Host) -> io::Result<OwnedFd> {
     let path = host.dirs.socket();
-    let parent = path.parent().unwrap_or(Path::new("/"));
+    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

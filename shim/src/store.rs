@@ -23,7 +23,7 @@ impl Server {
             version: short(env!("CARGO_PKG_VERSION"))?,
             instance: short(&self.host.tag)?,
             cgroup_version: self.host.hierarchy.version(),
-            policy: short(policy.name())?,
+            policy: short(&policy.name())?,
             policy_fingerprint: short(&policy.fingerprint())?,
             cgroup_parent: short(&self.host.cgroup_parent)?,
             default_bridge: short(&self.host.instance.default_bridge())?,

@@ -123,7 +123,7 @@ impl Table {
 
     /// Add a task.
     pub(crate) fn insert(&mut self, target: Target, task: Task) {
-        self.tokens.insert(task.token, target.clone());
+        self.tokens.insert(task.token, target);
         self.tasks.insert(target, task);
     }
 
@@ -172,7 +172,7 @@ impl Table {
         let mut all: BTreeMap<Target, (Phase, Option<ExitStatus>)> =
             released.map(|target| (target, (Phase::Released, None))).collect();
         for (target, task) in &self.tasks {
-            all.insert(target.clone(), (task.phase(), task.exit()));
+            all.insert(*target, (task.phase(), task.exit()));
         }
         all.into_iter()
             .filter(|(target, _)| after.is_none_or(|after| target > after))

@@ -148,6 +148,6 @@ impl<const MAX: usize> Wire for ByteString<MAX> {
 
     fn get(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let bytes = input.bytes()?;
-        Self::try_from(bytes.to_vec()).map_err(|_| DecodeError::Value("byte string"))
+        Self::try_from(bytes.to_vec()).or(Err(DecodeError::Value("byte string")))
     }
 }

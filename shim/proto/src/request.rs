@@ -10,6 +10,7 @@ macro_rules! requests {
     ($($(#[$meta:meta])* $kind:literal $name:ident($type:ty) fds $min:literal..=$max:literal,)*) => {
         /// One order to the shim. Who may give it is the policy section of the peer's uid.
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[expect(clippy::large_enum_variant, reason = "one at a time, decided and dropped")]
         pub enum Request {
             $($(#[$meta])* $name($type),)*
         }
