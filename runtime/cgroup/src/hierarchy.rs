@@ -3,6 +3,8 @@
 use crate::node::{Controller, Controllers, Node};
 use crate::{Cgroup, Error};
 use rustix::fs::{CWD, Mode, OFlags};
+#[cfg(test)]
+pub(crate) use tests::{all_mounts, only};
 
 /// Where cgroup file systems are, by convention and by systemd.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -283,7 +285,7 @@ fn select(mounts: Vec<Mount>) -> Vec<Mount> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     fn here() -> Vec<Mount> {

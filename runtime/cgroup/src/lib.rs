@@ -23,8 +23,6 @@ mod error;
 mod freezer;
 mod hierarchy;
 mod io;
-#[cfg(test)]
-mod kernel_tests;
 mod memory;
 mod node;
 mod pids;
@@ -36,3 +34,6 @@ pub use entrance::Entrance;
 pub use error::Error;
 pub use hierarchy::{Hierarchy, Parent};
 pub use memory::read_oom_kills;
+
+#[cfg(test)]
+mod tests;

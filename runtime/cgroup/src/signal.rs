@@ -5,9 +5,11 @@ use crate::cgroup::PATIENCE;
 use crate::freezer::{self, Backoff};
 use crate::node::{Controller, Node};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::io;
 use std::time::Instant;
 
+const SIGKILL: u8 = 9;
 /// Descriptors that are open at a time.
 const CHUNK: usize = 128;
 
@@ -34,22 +36,21 @@ pub(crate) fn kill(nodes: &[Node]) -> Result<(), Error> {
 
 /// Kill what `cgroup.procs` lists, once.
 pub(crate) fn kill_listed(node: &Node) -> Result<(), Error> {
-    signal_listed(node, Signal::KILL)
+    signal_listed(node, SIGKILL)
 }
 
-pub(crate) fn signal_all(nodes: &[Node], number: u8) -> Result<(), Error> {
-    let signal = Signal::from_named_raw(i32::from(number))
-        .ok_or(Error::Invalid { limit: "signal", reason: "no such signal" })?;
-    if signal == Signal::KILL {
-        return kill(nodes);
+pub(crate) fn signal_all(nodes: &[Node], signal: u8) -> Result<(), Error> {
+    match signal {
+        SIGKILL => kill(nodes),
+        1..=64 => nodes.first().map_or(Ok(()), |node| signal_listed(node, signal)),
+        _ => Err(Error::Invalid { limit: "signal", reason: "not from 1 to 64" }),
     }
-    nodes.first().map_or(Ok(()), |node| signal_listed(node, signal))
 }
 
 /// A pid may be another process by the time the signal is sent. So: open a pidfd, then read the list
 /// again. If the pid is listed, it is a member's; the pidfd is then that member, or a process which
 /// had the pid before and is gone, to which no signal comes.
-fn signal_listed(node: &Node, signal: Signal) -> Result<(), Error> {
+fn signal_listed(node: &Node, signal: u8) -> Result<(), Error> {
     for chunk in node.processes()?.chunks(CHUNK) {
         let mut opened = Vec::with_capacity(chunk.len());
         for pid in chunk {
@@ -62,9 +63,11 @@ fn signal_listed(node: &Node, signal: Signal) -> Result<(), Error> {
         }
         let members = node.processes()?;
         for (pid, fd) in opened.iter().filter(|(pid, _)| members.contains(pid)) {
-            match pidfd_send_signal(fd, signal) {
-                Ok(()) | Err(Errno::SRCH) => {}
-                Err(errno) => return Err(Error::kernel("kill", &pid.to_string(), errno)),
+            match bulkhead_sys::fork::pidfd_signal(fd, signal) {
+                Err(error) if error.errno() != Some(Errno::SRCH.raw_os_error()) => {
+                    return Err(Error::kernel("signal", &pid.to_string(), io::Error::other(error)));
+                }
+                _ => {}
             }
         }
     }

@@ -74,6 +74,15 @@ fn an_attached_process_is_in_every_hierarchy() {
     }
 }
 
+#[test]
+fn a_group_can_be_frozen_before_a_process_is_in_it() {
+    for host in Host::each() {
+        let cgroup = host.create("empty");
+        cgroup.freeze().unwrap();
+        cgroup.thaw().unwrap();
+    }
+}
+
 fn speaks_within(shell: &Shell, milliseconds: i64) -> bool {
     let output = shell.0.stdout.as_ref().unwrap();
     let mut polled = [PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)];
@@ -145,14 +154,21 @@ fn killing_ends_a_fork_bomb() {
 fn a_signal_reaches_all() {
     for host in Host::each() {
         let cgroup = host.create("signal");
-        let script = "sleep 1000 & trap 'wait; echo caught; exit 7' USR1; trap : TERM; echo ready; wait; wait; exit 8";
+        let script = "sleep 1000 & trap 'wait; echo caught; exit 7' USR1; trap : TERM; \
+                      echo ready; wait; wait; exit 8";
         let mut shell = Shell::in_group(&cgroup, script);
         assert_eq!(shell.line(), "ready");
         cgroup.signal_all(10).unwrap();
         assert_eq!(shell.line(), "caught");
         assert_eq!(shell.end(), 7);
-        assert!(matches!(cgroup.signal_all(0), Err(Error::Invalid { .. })));
-        assert!(matches!(cgroup.signal_all(65), Err(Error::Invalid { .. })));
+        let mut shell = Shell::in_group(&cgroup, "echo ready; kill -STOP $$");
+        assert_eq!(shell.line(), "ready");
+        cgroup.signal_all(64).unwrap();
+        cgroup.signal_all(18).unwrap();
+        assert_eq!(shell.end(), -64);
+        for none in [0, 65, u8::MAX] {
+            assert!(matches!(cgroup.signal_all(none), Err(Error::Invalid { .. })));
+        }
     }
 }
 
@@ -182,9 +198,11 @@ fn removal_takes_processes_and_groups_below_along() {
 }
 
 #[test]
-fn on_v2_a_process_can_be_cloned_into_the_group() {
+fn on_v2_and_hybrid_there_is_a_directory_to_clone_into() {
     for host in Host::each() {
         let cgroup = host.create("clone");
         assert_eq!(cgroup.clone_into_fd().is_some(), host.hierarchy.version() == 2);
+        let unified = host.paths("clone", "cgroup.kill").len();
+        assert_eq!(cgroup.entrance().unwrap().clone_into_fd().is_some(), unified == 1);
     }
 }

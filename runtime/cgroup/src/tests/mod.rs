@@ -5,7 +5,7 @@ mod devices;
 mod lifecycle;
 mod limits;
 
-use crate::hierarchy::tests::{all_mounts, only};
+use crate::hierarchy::{all_mounts, only};
 use crate::{Cgroup, Hierarchy, Parent};
 use std::io::Write;
 use std::path::PathBuf;
