@@ -165,9 +165,8 @@ pub fn exec_with(
         moved.push((rustix::io::fcntl_dupfd_cloexec(fd, ABOVE).map_err(what)?, *number));
     }
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC marks descriptors and touches no memory.
-    let marked = unsafe {
-        libc::syscall(libc::SYS_close_range, 0, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
+    let marked =
+        unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if marked != 0 {
         return Err(Error::new("close_range", io::Error::last_os_error()));
     }

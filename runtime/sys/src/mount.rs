@@ -43,8 +43,7 @@ pub enum Propagation {
 /// id-mapped already; `EBUSY`: files are open for writing.
 pub fn set_attributes(mount: impl AsFd, attributes: &Attributes<'_>) -> Result<(), Error> {
     let attr = libc::mount_attr {
-        attr_set: attributes.set
-            | attributes.idmap.map_or(0, |_| libc::MOUNT_ATTR_IDMAP),
+        attr_set: attributes.set | attributes.idmap.map_or(0, |_| libc::MOUNT_ATTR_IDMAP),
         attr_clr: 0,
         propagation: match attributes.propagation {
             None => 0,

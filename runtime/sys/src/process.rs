@@ -2,17 +2,20 @@
 
 use crate::{Error, check};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Bytes of one instruction of classic BPF, `struct sock_filter`.
 const INSTRUCTION_BYTES: usize = 8;
 
-/// Give this process the descriptors `keep` at the numbers from 0 on, those from `inherited` on
-/// with close-on-exec, and close all others.
+/// Give this process the descriptors `keep` at the numbers from 0 on, and close all others. Those
+/// from `inherited` on are closed on exec; they are returned, in order.
 ///
 /// # Errors
 /// As fcntl(2), dup3(2) and close_range(2).
-pub fn arrange_descriptors(keep: &[BorrowedFd<'_>], inherited: usize) -> Result<(), Error> {
+pub fn arrange_descriptors(
+    keep: &[BorrowedFd<'_>],
+    inherited: usize,
+) -> Result<Vec<OwnedFd>, Error> {
     let wanted = RawFd::try_from(keep.len()).unwrap_or(RawFd::MAX);
     // First out of the way of every target number, so that no move overwrites a source.
     let mut sources = Vec::with_capacity(keep.len());
@@ -22,6 +25,7 @@ pub fn arrange_descriptors(keep: &[BorrowedFd<'_>], inherited: usize) -> Result<
         check("fcntl(F_DUPFD_CLOEXEC)", copy.into())?;
         sources.push(copy);
     }
+    let mut owned = Vec::new();
     for (number, source) in sources.into_iter().enumerate() {
         let flags = if number < inherited { 0 } else { libc::O_CLOEXEC };
         let number = RawFd::try_from(number).unwrap_or(RawFd::MAX);
@@ -29,10 +33,14 @@ pub fn arrange_descriptors(keep: &[BorrowedFd<'_>], inherited: usize) -> Result<
         // and does not use values that owned those numbers again.
         let result = unsafe { libc::dup3(source, number, flags) };
         check("dup3", result.into())?;
+        if flags != 0 {
+            // SAFETY: dup3 succeeded, so it is open; former owners are not used again, as above.
+            owned.push(unsafe { OwnedFd::from_raw_fd(number) });
+        }
     }
     // SAFETY: three integers; what is closed here nobody uses again, as above.
     let result = unsafe { libc::syscall(libc::SYS_close_range, wanted, u32::MAX, 0) };
-    check("close_range", result)
+    check("close_range", result).map(|()| owned)
 }
 
 /// A new, empty, anonymous session keyring (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`). `false`: the

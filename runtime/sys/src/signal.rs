@@ -10,7 +10,8 @@ use std::io;
 pub fn hold_back_all() -> Result<(), Error> {
     let set = all();
     // SAFETY: sigprocmask reads `set`, and writes nothing to a null pointer.
-    let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+    let result =
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
     check("sigprocmask", result.into())
 }
 

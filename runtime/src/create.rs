@@ -1,0 +1,247 @@
+//! The caller's side of a container's start.
+
+use crate::error::{Error, Step};
+use crate::idmap::{Map, write_proc};
+use crate::init;
+use crate::line::{Line, News, Word};
+use crate::plan::{Ids, Joined, Plan};
+use crate::process::{self, Bounds};
+use crate::sources::Sources;
+use crate::stdio::{Near, Streams};
+use bulkhead_cgroup::Entrance;
+use bulkhead_policy::proto::{HostOr, NetworkMode, Rlimit, Share, UserMode};
+use bulkhead_sys::clone::{Clone as How, clone};
+use bulkhead_sys::fork::{self, Forked, SingleThreaded};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A process that is set up and waits at its gate.
+#[derive(Debug)]
+pub struct Created {
+    /// Its pid, in the caller's pid namespace.
+    pub pid: u32,
+    /// Its pidfd. The caller is its parent and waits for it.
+    pub pidfd: OwnedFd,
+    /// The caller's ends of its standard streams.
+    pub stdio: Streams,
+    /// What lets it go.
+    pub gate: Gate,
+}
+
+/// Where a process waits before it becomes its program. Dropped unopened, the process ends.
+#[derive(Debug)]
+pub struct Gate(Line);
+
+impl Gate {
+    pub(crate) fn new(line: Line) -> Self {
+        Self(line)
+    }
+
+    /// Let the process exec, and wait until it has, or has failed to. Needs no privilege.
+    ///
+    /// # Errors
+    /// [`Error::Program`]: it failed; the process ends with status 127 (`ENOENT`) or 126.
+    pub fn open(self) -> Result<(), Error> {
+        self.0.tell(Word::Start)?;
+        match self.0.hear()? {
+            News::Closed => Ok(()),
+            News::Failed(error) => Err(error),
+            News::Ready | News::Terminal(_) | News::Sibling(..) => Err(unexpected()),
+        }
+    }
+
+    /// Its descriptors, which must stay open until it is opened.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 1] {
+        [self.0.as_fd()]
+    }
+}
+
+/// Make a container: namespaces, root filesystem, first process. Returns once that has finished all
+/// its set-up and waits at the gate.
+///
+/// The calling process must have one thread, is root, and is not dumpable afterwards.
+///
+/// # Errors
+/// See [`Error`]. No process is left then.
+pub fn create(plan: &Plan<'_>) -> Result<Created, Error> {
+    plan.check()?;
+    let alone = SingleThreaded::check().map_err(|error| Error::invalid(error.to_string()))?;
+    process::hide()?;
+    let container = plan.permit.granted();
+    let (sources, stdio, far) = Sources::open(plan)?;
+    let (line, theirs) = Line::pair()?;
+    let entrance = plan.cgroup.entrance().map_err(Error::Cgroup)?;
+    let bounds = Bounds {
+        capabilities: container.confinement.capabilities,
+        no_new_privs: container.confinement.no_new_privs,
+        filters: process::filters(&container.confinement, plan.seccomp_program.as_deref()),
+    };
+    let job = Job { plan, sources, stdio, line: theirs, entrance, bounds };
+    let child = spawn(alone, job, &line)?;
+    if let (Ids::Range { base }, None) = (plan.ids, &plan.join.user) {
+        Map::of_container(base).write(child.pid())?;
+    }
+    line.tell(Word::Mapped)?;
+    if !plan.endpoints.is_empty() {
+        bulkhead_network::attach(child.pid(), &plan.endpoints).map_err(Error::Network)?;
+        line.tell(Word::Connected)?;
+    }
+    child.limit(container.spec.process.oom_score_adj, &[])?;
+    let terminal = child.until_ready(&line)?;
+    child.limit(None, &container.rlimits)?;
+    let stdio = far.complete(terminal)?;
+    let (pid, pidfd) = child.keep();
+    Ok(Created { pid, pidfd, stdio, gate: Gate::new(line) })
+}
+
+/// What the new process needs to know and to hold.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub plan: &'a Plan<'a>,
+    pub sources: Sources,
+    pub stdio: Near,
+    pub line: Line,
+    pub entrance: Entrance<'a>,
+    pub bounds: Bounds,
+}
+
+/// A new process that does not outlive a failure: killed and reaped if dropped.
+#[derive(Debug)]
+pub(crate) struct Child(Option<(u32, OwnedFd)>);
+
+impl Child {
+    pub(crate) fn new(pid: u32, pidfd: OwnedFd) -> Self {
+        Self(Some((pid, pidfd)))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.as_ref().map_or(0, |(pid, _)| *pid)
+    }
+
+    /// It is the caller's now.
+    pub(crate) fn keep(mut self) -> (u32, OwnedFd) {
+        self.0.take().unwrap_or_else(|| unreachable!("taken only here"))
+    }
+
+    /// Its place in the OOM killer's order, and its resource limits, for which it has no right.
+    pub(crate) fn limit(&self, oom: Option<i16>, limits: &[Rlimit]) -> Result<(), Error> {
+        if let Some(adjustment) = oom {
+            write_proc(self.pid(), "oom_score_adj", &adjustment.to_string())?;
+        }
+        process::set_rlimits(self.pid(), limits)
+    }
+
+    /// Until it waits at the gate; its terminal's master, if it has made one.
+    pub(crate) fn until_ready(&self, line: &Line) -> Result<Option<OwnedFd>, Error> {
+        let mut terminal = None;
+        loop {
+            match line.hear()? {
+                News::Ready => return Ok(terminal),
+                News::Terminal(master) => terminal = Some(master),
+                News::Failed(error) => return Err(error),
+                News::Closed => {
+                    let what = "the new process ended before it was set up".to_owned();
+                    return Err(Error::Kernel { what, source: None });
+                }
+                News::Sibling(..) => return Err(unexpected()),
+            }
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if let Some((_, pidfd)) = &self.0 {
+            // It may have ended by itself; then it is only to be reaped.
+            fork::pidfd_signal(pidfd, 9).unwrap_or_default();
+            reap(pidfd);
+        }
+    }
+}
+
+fn reap(pidfd: &OwnedFd) {
+    let ended = || waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    while ended().is_err_and(|errno| errno == rustix::io::Errno::INTR) {}
+}
+
+fn unexpected() -> Error {
+    Error::Kernel { what: "unexpected message of the new process".to_owned(), source: None }
+}
+
+/// Clone the first process. The job goes with it: here all its descriptors are closed.
+fn spawn(alone: SingleThreaded, job: Job<'_>, line: &Line) -> Result<Child, Error> {
+    let namespaces = namespaces(job.plan);
+    let join = &job.plan.join;
+    if join.any() {
+        return spawn_joined(alone, job, namespaces, line);
+    }
+    let cgroup = job.entrance.clone_into_fd();
+    let how = How { namespaces: Some(namespaces), cgroup, sibling: false };
+    match clone(alone, &how).step("new namespaces")? {
+        Forked::Child => init::run(job),
+        Forked::Parent { pidfd, pid } => Ok(Child::new(pid, pidfd)),
+    }
+}
+
+/// With namespaces of another container: a process in between enters them, clones the first process
+/// in its own stead, and is gone.
+fn spawn_joined(
+    alone: SingleThreaded,
+    job: Job<'_>,
+    namespaces: UnshareFlags,
+    line: &Line,
+) -> Result<Child, Error> {
+    let forked = fork::fork(alone).step("fork")?;
+    let Forked::Parent { pidfd: between, .. } = forked else {
+        let cgroup = job.entrance.clone_into_fd();
+        let how = How { namespaces: Some(namespaces), cgroup, sibling: true };
+        let cloned = enter(&job.plan.join)
+            .and_then(|()| clone(alone, &how).step("new namespaces beside joined ones"));
+        match cloned {
+            Ok(Forked::Child) => init::run(job),
+            Ok(Forked::Parent { pidfd, pid }) => {
+                job.line.send_sibling(pid, pidfd.as_fd()).unwrap_or_default();
+                fork::exit(0)
+            }
+            Err(error) => init::fail(&job.line, &error),
+        }
+    };
+    let heard = line.hear();
+    reap(&between);
+    match heard? {
+        News::Sibling(pid, pidfd) => Ok(Child::new(pid, pidfd)),
+        News::Failed(error) => Err(error),
+        News::Closed | News::Ready | News::Terminal(_) => Err(unexpected()),
+    }
+}
+
+/// The user namespace last: it takes the rights over all others.
+fn enter(join: &Joined) -> Result<(), Error> {
+    let spaces = [
+        (&join.net, LinkNameSpaceType::Network, "join network namespace"),
+        (&join.ipc, LinkNameSpaceType::InterProcessCommunication, "join IPC namespace"),
+        (&join.pid, LinkNameSpaceType::ProcessID, "join pid namespace"),
+        (&join.user, LinkNameSpaceType::User, "join user namespace"),
+    ];
+    for (space, kind, what) in spaces {
+        if let Some(space) = space {
+            move_into_link_name_space(space.as_fd(), Some(kind)).step(what)?;
+        }
+    }
+    Ok(())
+}
+
+/// Those that are made for it. The cgroup namespace comes later, once it is in its cgroup.
+fn namespaces(plan: &Plan<'_>) -> UnshareFlags {
+    let wanted = plan.permit.granted().spec.namespaces;
+    let own_user = wanted.user == UserMode::Private && plan.join.user.is_none();
+    let own_network = matches!(wanted.network, NetworkMode::None | NetworkMode::Endpoints);
+    let mut flags = UnshareFlags::NEWNS;
+    flags.set(UnshareFlags::NEWUSER, own_user);
+    flags.set(UnshareFlags::NEWPID, wanted.pid == Share::Private);
+    flags.set(UnshareFlags::NEWIPC, wanted.ipc == Share::Private);
+    flags.set(UnshareFlags::NEWNET, own_network);
+    flags.set(UnshareFlags::NEWUTS, wanted.uts == HostOr::Private);
+    flags
+}
