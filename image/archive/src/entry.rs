@@ -19,6 +19,13 @@ pub enum Kind {
     Fifo,
 }
 
+impl Kind {
+    /// Whether it leads to another name.
+    pub fn is_link(self) -> bool {
+        matches!(self, Self::HardLink | Self::Symlink)
+    }
+}
+
 /// A point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Time {

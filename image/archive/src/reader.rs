@@ -238,15 +238,16 @@ impl Pending {
         let refuse = |why: &str| Err(Error::entry(&path, why));
 
         let kind = kind(header, &path)?;
-        let link = match kind {
-            Kind::HardLink | Kind::Symlink => link.unwrap_or_else(|| header.link()),
-            _ if link.is_some() => return refuse("a link's target, but no link"),
-            _ => Vec::new(),
+        let link = match link {
+            Some(_) if !kind.is_link() => return refuse("a link's target, but no link"),
+            Some(link) => link,
+            None if kind.is_link() => header.link(),
+            None => Vec::new(),
         };
         if path.is_empty() {
             return refuse("an empty name");
         }
-        if matches!(kind, Kind::HardLink | Kind::Symlink) && link.is_empty() {
+        if kind.is_link() && link.is_empty() {
             return refuse("a link to nothing");
         }
         if path.len() > MAX_PATH_BYTES || link.len() > MAX_PATH_BYTES {

@@ -82,14 +82,18 @@ impl ImageStore {
             if !filter.labels.iter().all(has) || filter.without_labels.iter().any(has) {
                 continue;
             }
-            let Some((repo_tags, repo_digests)) = names_to_show(&database, filter, &row)? else {
+            let Some(names) = names_to_show(&database, filter, &row)? else {
                 continue;
             };
+            let (digests, tags): (Vec<_>, Vec<_>) =
+                names.iter().partition(|name| name.digest().is_some());
+            let familiar =
+                |names: Vec<&Reference>| names.into_iter().map(Reference::to_string).collect();
             list.push(Summary {
                 id: row.id,
                 parent: row.parent,
-                repo_tags,
-                repo_digests,
+                repo_tags: familiar(tags),
+                repo_digests: familiar(digests),
                 created: Timestamp::from_microsecond(row.created_us).unwrap_or_default(),
                 size: row.size,
                 labels,
@@ -137,7 +141,7 @@ fn names_to_show(
     database: &Connection,
     filter: &ListFilter,
     row: &Row,
-) -> Result<Option<(Vec<String>, Vec<String>)>, Error> {
+) -> Result<Option<Vec<Reference>>, Error> {
     let mut names = references_of(database, &row.id)?;
     let dangling = names.is_empty();
     if dangling && !filter.all && row.has_children {
@@ -161,10 +165,7 @@ fn names_to_show(
         }
         names = shown;
     }
-    let (digests, tags): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| name.digest().is_some());
-    let familiar = |names: Vec<Reference>| names.iter().map(Reference::to_string).collect();
-    Ok(Some((familiar(tags), familiar(digests))))
+    Ok(Some(names))
 }
 
 /// `reference.FamiliarMatch`: the name with or without tag.

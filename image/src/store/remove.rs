@@ -106,15 +106,12 @@ struct Removal<'a> {
 impl Removal<'_> {
     fn by_name(&mut self, image: &ImageId, text: &str) -> Result<(), Error> {
         let names = references_of(self.database, image)?;
-        if !self.options.force && is_single(&names) {
-            if let Some(user) = (self.users)(image).into_iter().next() {
-                return Err(Conflict::Reference {
-                    name: text.to_owned(),
-                    container: user.container,
-                    image: *image,
-                }
-                .into());
-            }
+        if !self.options.force
+            && is_single(&names)
+            && let Some(user) = (self.users)(image).into_iter().next()
+        {
+            let (name, container) = (text.to_owned(), user.container);
+            return Err(Conflict::Reference { name, container, image: *image }.into());
         }
         let name = text.parse::<Reference>()?.or_latest();
         self.untag(image, &name)?;
@@ -244,7 +241,7 @@ fn is_single(names: &[Reference]) -> bool {
     if second.is_some() {
         return false;
     }
-    let Some(single) = first.or(names.first()) else { return true };
+    let Some(single) = first.or_else(|| names.first()) else { return true };
     names.iter().all(|name| name.repository() == single.repository())
 }
 

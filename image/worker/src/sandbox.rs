@@ -18,7 +18,7 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, Scope,
 };
 use libc::{
-    SYS_brk, SYS_close, SYS_exit, SYS_exit_group, SYS_fchmod, SYS_fchown, SYS_fchownat,
+    SYS_brk, SYS_close, SYS_exit, SYS_exit_group, SYS_fchmod, SYS_fchown, SYS_fchownat, SYS_fcntl,
     SYS_fsetxattr, SYS_fstat, SYS_futex, SYS_getdents64, SYS_linkat, SYS_lseek, SYS_madvise,
     SYS_mkdirat, SYS_mknodat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_newfstatat,
     SYS_openat2, SYS_read, SYS_restart_syscall, SYS_rt_sigprocmask, SYS_rt_sigreturn,
@@ -75,7 +75,7 @@ const CALLS: &[libc::c_long] = &[
     SYS_utimensat,
     SYS_fsetxattr,
     SYS_syncfs,
-    // Memory and threads; `mmap` and `mprotect` by the condition below.
+    // Memory and threads; those with conditions below.
     SYS_brk,
     SYS_mremap,
     SYS_munmap,
@@ -90,8 +90,14 @@ const CALLS: &[libc::c_long] = &[
     SYS_exit_group,
 ];
 
-/// Admitted as long as no memory becomes executable: their third argument has no `PROT_EXEC`.
-const CALLS_WITHOUT_EXEC: &[libc::c_long] = &[SYS_mmap, SYS_mprotect];
+/// Admitted when, of the bits in the second word, the argument of this number has those in the
+/// third: memory never becomes executable; descriptors are asked for their flags only, as a debug
+/// build's standard library does before it closes one.
+const CONDITIONAL_CALLS: &[(libc::c_long, u8, libc::c_int, libc::c_int)] = &[
+    (SYS_mmap, 2, libc::PROT_EXEC, 0),
+    (SYS_mprotect, 2, libc::PROT_EXEC, 0),
+    (SYS_fcntl, 1, libc::c_int::MAX, libc::F_GETFD),
+];
 
 /// Give up all but system calls. Threads may still be started, and inherit it.
 pub(crate) fn enter(staging: &OwnedFd) -> Result<(), Error> {
@@ -101,6 +107,8 @@ pub(crate) fn enter(staging: &OwnedFd) -> Result<(), Error> {
         .map_err(Error::call("prctl(PR_SET_DUMPABLE)"))?;
     fence_in(staging).map_err(|error| Error::Sandbox(format!("Landlock: {error}")))?;
     drop_capabilities()?;
+    // Not a right, but a call: entries' modes are taken as they are.
+    rustix::process::umask(rustix::fs::Mode::empty());
     limit(Resource::As, MAX_ADDRESS_BYTES)?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, MAX_DESCRIPTORS)
@@ -111,14 +119,14 @@ pub(crate) fn close() -> Result<(), Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Sandbox(format!("seccomp: {error}"));
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         CALLS.iter().map(|call| (*call, Vec::new())).collect();
-    for call in CALLS_WITHOUT_EXEC {
-        let no_exec = SeccompCondition::new(
-            2,
-            SeccompCmpArgLen::Qword,
-            SeccompCmpOp::MaskedEq(libc::PROT_EXEC.unsigned_abs().into()),
-            0,
+    for (call, argument, mask, value) in CONDITIONAL_CALLS {
+        let condition = SeccompCondition::new(
+            *argument,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(mask.unsigned_abs().into()),
+            value.unsigned_abs().into(),
         );
-        let rule = no_exec.and_then(|condition| SeccompRule::new(vec![condition]));
+        let rule = condition.and_then(|condition| SeccompRule::new(vec![condition]));
         rules.insert(*call, vec![rule.map_err(|error| failed(&error))?]);
     }
     let architecture =
@@ -190,6 +198,6 @@ mod tests {
 
     #[test]
     fn the_list_of_system_calls_stays_short() {
-        assert!(CALLS.len() + CALLS_WITHOUT_EXEC.len() <= 45);
+        assert!(CALLS.len() + CONDITIONAL_CALLS.len() <= 45);
     }
 }

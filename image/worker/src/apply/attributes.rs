@@ -45,13 +45,13 @@ pub(super) fn set(file: &OwnedFd, entry: &Entry, (uid, gid): (Uid, Gid)) -> Resu
 fn admitted(kind: Kind, xattr: &Xattr) -> Result<Option<Cow<'_, [u8]>>, Error> {
     let name = xattr.name.as_slice();
     if name == CAPABILITY {
-        return match kind {
-            Kind::Regular => capability(&xattr.value).map(|value| Some(Cow::Owned(value))),
-            _ => Ok(None),
-        };
+        if kind != Kind::Regular {
+            return Ok(None);
+        }
+        return capability(&xattr.value).map(|value| Some(Cow::Owned(value)));
     }
     let admitted = name.starts_with(b"user.") && !name.starts_with(OVERLAY_PREFIX);
-    Ok(admitted.then(|| Cow::Borrowed(xattr.value.as_slice())))
+    Ok(admitted.then_some(Cow::Borrowed(xattr.value.as_slice())))
 }
 
 /// File capabilities (`capability.h`, `struct vfs_cap_data`) as version 2, to which the kernel

@@ -59,9 +59,8 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    /// Into an empty directory.
+    /// Into an empty directory, with no bits masked: the sandbox has set umask(2) to 0.
     pub(crate) fn new(staging: OwnedFd) -> Result<Self, Error> {
-        rustix::process::umask(Mode::empty());
         Ok(Self {
             tree: Tree::new(staging)?,
             times: Vec::new(),
@@ -91,11 +90,10 @@ impl Applier {
     fn dispatch(&mut self, entry: &Entry, contents: &mut dyn Read) -> Result<(), Error> {
         let components = tree::components(&entry.path)?;
         let Some((name, parents)) = components.split_last() else {
-            return match entry.kind {
-                // Docker leaves the top directory as it is.
-                Kind::Directory => Ok(()),
-                _ => Err(refused("the top directory as something else")),
-            };
+            // Docker leaves the top directory as it is.
+            let is_directory = entry.kind == Kind::Directory;
+            let why = refused("the top directory as something else");
+            return if is_directory { Ok(()) } else { Err(why) };
         };
         match whiteout::meaning(&components)? {
             Meaning::Plain => {}
@@ -213,10 +211,12 @@ impl Applier {
         let from = self.tree.existing_parent(parents)?.ok_or_else(missing)?;
         let name = Name::new(name)?;
         let Some(target) = from.stat(&name)? else { return Err(missing()) };
-        match FileType::from_raw_mode(target.st_mode) {
-            FileType::Directory => return Err(refused("a hard link to a directory")),
-            FileType::CharacterDevice => return Err(refused("a hard link to a whiteout")),
-            _ => {}
+        let target_type = FileType::from_raw_mode(target.st_mode);
+        if target_type == FileType::Directory {
+            return Err(refused("a hard link to a directory"));
+        }
+        if target_type == FileType::CharacterDevice {
+            return Err(refused("a hard link to a whiteout"));
         }
         let there = place.parent.stat(&place.name)?;
         if there.is_some_and(|there| there.st_ino == target.st_ino) {

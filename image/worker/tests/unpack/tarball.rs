@@ -125,7 +125,7 @@ pub(crate) fn pax(records: &[(&str, &str)]) -> Vec<u8> {
         let without = key.len() + value.len() + 3;
         let length =
             (without + 1..).find(|length| without + length.to_string().len() == *length).unwrap();
-        write!(bytes, "{length} {key}={value}\n").unwrap();
+        writeln!(bytes, "{length} {key}={value}").unwrap();
     }
     block(b"PaxHeaders/x", b'x', &bytes)
 }
