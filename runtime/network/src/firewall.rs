@@ -23,8 +23,8 @@
 //! table netdev bulkhead {
 //!   chain <port> {                                       one for each container interface
 //!     type filter hook ingress device <port> priority filter; policy drop;
-//!     ether saddr . ether type <mac> . ip  ip saddr <address> accept
-//!     ether saddr . ether type <mac> . arp  arp saddr ether . arp saddr ip <mac> . <address> accept
+//!     ether saddr <mac> ip saddr <address> accept
+//!     ether saddr <mac> arp saddr ether <mac> arp saddr ip <address> accept
 //!   }
 //! }
 //! ```
@@ -46,6 +46,11 @@ use crate::{Error, Instance};
 
 /// nft(8)'s number for the type `ifname`.
 const IFNAME: u32 = 41;
+/// `linux/if_arp.h`: 1.
+const ARPHRD_ETHER: [u8; 2] = 1_u16.to_ne_bytes();
+/// Ethertypes.
+const IP: [u8; 2] = [0x08, 0x00];
+const ARP: [u8; 2] = [0x08, 0x06];
 const FORWARD: &str = "forward";
 const POSTROUTING: &str = "postrouting";
 
@@ -98,33 +103,21 @@ pub(crate) fn guard_ports(socket: &mut Socket, plans: &[EndpointPlan]) -> Result
             device: Some(&plan.host_name),
         };
         let address = plan.ipv4.address;
-        let source = |ethertype: [u8; 2]| [&plan.mac[..], &ethertype].concat();
-        let (ip, arp) = (source([0x08, 0x00]), source([0x08, 0x06]));
-        let sender = [&plan.mac[..], &address].concat();
+        let (mac, own) = (Step::Is(&plan.mac), Step::Is(&address));
+        let ethernet = |at, length| Step::Payload(nf::NFT_PAYLOAD_LL_HEADER, at, length);
+        let network = |at, length| Step::Payload(nf::NFT_PAYLOAD_NETWORK_HEADER, at, length);
+        let accept = Step::Verdict(nf::NF_ACCEPT);
+        let admit = |change: &mut Change, ethertype, rest: &[Step<'_>]| {
+            // nft(8) needs to see the first two steps to show the others by name.
+            let mut rule = vec![Step::Meta(nf::NFT_META_IIFTYPE), Step::Is(&ARPHRD_ETHER)];
+            rule.extend([ethernet(6, 6), mac, ethernet(12, 2), Step::Is(ethertype)]);
+            rule.extend_from_slice(rest);
+            change.rule(table, chain.name, &rule);
+        };
         change.table(table, 0);
         change.empty_chain(table, chain);
-        change.rule(
-            table,
-            chain.name,
-            &[
-                Step::Payload(nf::NFT_PAYLOAD_LL_HEADER, 6, 8),
-                Step::Is(&ip),
-                Step::Payload(nf::NFT_PAYLOAD_NETWORK_HEADER, 12, 4),
-                Step::Is(&address),
-                Step::Verdict(nf::NF_ACCEPT),
-            ],
-        );
-        change.rule(
-            table,
-            chain.name,
-            &[
-                Step::Payload(nf::NFT_PAYLOAD_LL_HEADER, 6, 8),
-                Step::Is(&arp),
-                Step::Payload(nf::NFT_PAYLOAD_NETWORK_HEADER, 8, 10),
-                Step::Is(&sender),
-                Step::Verdict(nf::NF_ACCEPT),
-            ],
-        );
+        admit(&mut change, &IP, &[network(12, 4), own, accept]);
+        admit(&mut change, &ARP, &[network(8, 6), mac, network(14, 4), own, accept]);
     }
     change.commit(socket)
 }

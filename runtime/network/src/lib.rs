@@ -25,9 +25,6 @@ mod socket;
 mod subnet;
 mod uapi;
 
-#[cfg(test)]
-mod tests;
-
 pub use bridge::{
     MAX_NETWORKS, Network, create_network, list_networks, open_network, remove_all, remove_network,
 };

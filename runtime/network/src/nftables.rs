@@ -9,6 +9,13 @@ use crate::uapi::{nf, nl};
 /// Elements in one message: a nested attribute has at most 65,535 bytes, an element 44.
 const ELEMENTS_A_MESSAGE: usize = 1000;
 
+/// For nft(8), which shows names wrongly without: `NFTNL_UDATA_SET_KEYBYTEORDER`, 4 bytes,
+/// `BYTEORDER_HOST_ENDIAN` (libnftnl's `udata.h`, nftables' `datatype.h`).
+const KEY_IN_HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
+
 /// One change of the ruleset: all of it or nothing.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -142,6 +149,7 @@ impl Change {
             a.be32(nf::NFTA_SET_KEY_TYPE, types.iter().fold(0, |all, part| all << 6 | part));
             a.be32(nf::NFTA_SET_KEY_LEN, parts.saturating_mul(16));
             a.be32(nf::NFTA_SET_ID, id);
+            a.bytes(nf::NFTA_SET_USERDATA, &KEY_IN_HOST_ORDER);
         });
         self.push(nf::NFT_MSG_DELSETELEM, 0, table, name, |a| {
             a.text(nf::NFTA_SET_ELEM_LIST_TABLE, table.name);

@@ -114,6 +114,7 @@ pub(crate) mod nf {
     pub(crate) const NFTA_SET_KEY_TYPE: u16 = 4;
     pub(crate) const NFTA_SET_KEY_LEN: u16 = 5;
     pub(crate) const NFTA_SET_ID: u16 = 10;
+    pub(crate) const NFTA_SET_USERDATA: u16 = 13;
     pub(crate) const NFTA_SET_ELEM_KEY: u16 = 1;
     pub(crate) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
     pub(crate) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
@@ -139,6 +140,7 @@ pub(crate) mod nf {
     pub(crate) const NFTA_META_KEY: u16 = 2;
     pub(crate) const NFT_META_IIFNAME: u32 = 6;
     pub(crate) const NFT_META_OIFNAME: u32 = 7;
+    pub(crate) const NFT_META_IIFTYPE: u32 = 8;
     pub(crate) const NFT_META_IIFGROUP: u32 = 21;
     pub(crate) const NFT_META_OIFGROUP: u32 = 22;
     pub(crate) const NFTA_CT_DREG: u16 = 1;
