@@ -52,7 +52,7 @@ impl ApiError {
 
     /// Log it once if it is ours, and make the answer.
     pub(crate) fn into_reply(self, what: &str) -> Reply {
-        if self.status.is_server_error() && self.status != StatusCode::NOT_IMPLEMENTED {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!("{what}: {}", self.message);
         } else {
             tracing::debug!("{what}: {} {}", self.status.as_u16(), self.message);

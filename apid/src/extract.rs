@@ -135,6 +135,11 @@ impl Query {
         self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
+    /// Every value of a name.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
     /// The value; empty if it is not there.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
@@ -163,8 +168,8 @@ impl Query {
         if text.is_empty() {
             return Ok(None);
         }
-        text.parse().map(Some).or_else(|_| {
-            Err(ApiError::bad(format!("strconv.Atoi: parsing \"{text}\": invalid syntax")))
+        text.parse().map(Some).map_err(|_cause| {
+            ApiError::bad(format!("strconv.Atoi: parsing \"{text}\": invalid syntax"))
         })
     }
 }

@@ -119,6 +119,7 @@ impl Hall {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BYTES)
+            .max_header_size(MAX_HEAD_BYTES)
             .title_case_headers(true)
             .serve_connection(TokioIo::new(socket), service);
         let mut stopping = false;

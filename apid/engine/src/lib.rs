@@ -363,6 +363,19 @@ impl Events {
     }
 }
 
+/// Of `docker import`.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// What it is called, possibly with a tag; empty: nothing.
+    pub repository: String,
+    /// Empty: that of `repository`, else `latest`.
+    pub tag: String,
+    /// A word on it; empty: Docker's `Imported from -`.
+    pub message: String,
+    /// Instructions as in a Dockerfile.
+    pub changes: Vec<String>,
+}
+
 /// The image operations of an engine.
 #[derive(Debug, Clone)]
 pub struct Images {}
@@ -429,6 +442,20 @@ impl Images {
     /// `BadParameter`: not an archive of images.
     pub async fn load(&self, body: Box<dyn std::io::Read + Send>) -> Result<Vec<String>> {
         let _ = body;
+        Err(not_yet())
+    }
+
+    /// `POST /images/create` with `fromSrc=-` (`docker import`): an image of one layer from a root
+    /// filesystem's tar stream; its id. `body` is read on a thread that may block.
+    ///
+    /// # Errors
+    /// `BadParameter`: a name, a change or the archive.
+    pub async fn import(
+        &self,
+        body: Box<dyn std::io::Read + Send>,
+        options: ImportOptions,
+    ) -> Result<String> {
+        let _ = (body, options);
         Err(not_yet())
     }
 }

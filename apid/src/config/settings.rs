@@ -130,7 +130,7 @@ fn engine(mut engine: EngineConfig, file: ConfigFile) -> Result<EngineConfig, St
     check_log(&engine)?;
     for text in file.dns.iter().flatten() {
         let server =
-            text.parse().or_else(|_| Err(format!("dns \"{text}\": not an IPv4 address")))?;
+            text.parse().map_err(|_cause| format!("dns \"{text}\": not an IPv4 address"))?;
         engine.dns.push(server);
     }
     engine.dns_options = file.dns_opts.unwrap_or_default();
@@ -152,7 +152,7 @@ fn check_log(engine: &EngineConfig) -> Result<(), String> {
 
 fn network(key: &str, text: &str) -> Result<Ipv4Net, String> {
     text.parse()
-        .or_else(|_| Err(format!("{key} \"{text}\": not an IPv4 address with prefix length")))
+        .map_err(|_cause| format!("{key} \"{text}\": not an IPv4 address with prefix length"))
 }
 
 fn pool(pool: &Pool) -> Result<AddressPool, String> {

@@ -39,7 +39,7 @@ pub(super) async fn create(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// Images of other platforms cannot run here, whatever the image says.
-fn check_platform(platform: &str) -> Result<(), ApiError> {
+pub(super) fn check_platform(platform: &str) -> Result<(), ApiError> {
     let here = super::system::architecture();
     let mut parts = platform.split('/');
     let os = parts.next().unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) fn terminal_size(call: &Call) -> Result<(u16, u16), ApiError> {
                 "invalid resize {name}: \"{text}\" is not a number of characters"
             ))
         };
-        text.parse().or_else(|_| Err(invalid()))
+        text.parse().map_err(|_cause| invalid())
     };
     Ok((side("h")?, side("w")?))
 }

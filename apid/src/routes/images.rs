@@ -4,11 +4,12 @@ use crate::error::ApiError;
 use crate::extract::Call;
 use crate::reply::{JSON, Reply, json_line};
 use crate::version;
+use bulkhead_engine::{EngineError, ImportOptions};
 use bytes::{Buf as _, Bytes};
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io;
 use tokio::sync::mpsc;
 
@@ -55,20 +56,16 @@ pub(super) async fn prune(call: Call) -> Result<Reply, ApiError> {
 
 /// `POST /images/load`: 200 and lines of JSON, the last of which may be an error.
 pub(super) async fn load(call: Call) -> Result<Reply, ApiError> {
+    if !call.query.text("platform").is_empty() {
+        return Err(ApiError::not_implemented(
+            "choosing platforms of an archive is not implemented: this host's is loaded",
+        ));
+    }
     let images = call.app.engine.images();
-    let (archive, pump) = archive(call.body);
     Ok(Reply::stream(JSON, |client| async move {
-        let mut load = std::pin::pin!(images.load(Box::new(archive)));
-        let loaded = tokio::select! {
-            loaded = &mut load => loaded,
-            () = pump => load.await,
-        };
-        let lines = match loaded {
+        let lines = match with_archive(call.body, |archive| images.load(archive)).await {
             Ok(lines) => lines.iter().map(|line| json!({"stream": format!("{line}\n")})).collect(),
-            Err(error) => {
-                let message = ApiError::from(error).message().to_owned();
-                vec![json!({"errorDetail": {"message": message}, "error": message})]
-            }
+            Err(error) => vec![failure(error)],
         };
         for line in lines {
             if client.send(json_line(&line)).await.is_err() {
@@ -78,13 +75,57 @@ pub(super) async fn load(call: Call) -> Result<Reply, ApiError> {
     }))
 }
 
-/// `POST /images/create`: pulling and importing, neither of which is there yet.
+/// `POST /images/create`: importing with `fromSrc=-`, 200 and lines of JSON. Pulling is not there
+/// yet, nor is fetching from a URL.
 pub(super) async fn create(call: Call) -> Result<Reply, ApiError> {
-    Err(ApiError::not_implemented(if call.query.text("fromSrc").is_empty() {
-        "pulling images is not implemented by this engine yet; bring them by `docker load`"
-    } else {
-        "importing file systems is not implemented by this engine yet; bring images by `docker load`"
+    match call.query.text("fromSrc") {
+        "-" => {}
+        "" => {
+            return Err(ApiError::not_implemented(
+                "pulling images is not implemented by this engine yet; bring them by `docker load`",
+            ));
+        }
+        _ => {
+            return Err(ApiError::not_implemented(
+                "importing from a URL is not implemented; fetch it and send it as `fromSrc=-`",
+            ));
+        }
+    }
+    super::containers::check_platform(call.query.text("platform"))?;
+    let options = ImportOptions {
+        repository: call.query.text("repo").to_owned(),
+        tag: call.query.text("tag").to_owned(),
+        message: call.query.text("message").to_owned(),
+        changes: call.query.all("changes").map(str::to_owned).collect(),
+    };
+    let images = call.app.engine.images();
+    Ok(Reply::stream(JSON, |client| async move {
+        let line = match with_archive(call.body, |archive| images.import(archive, options)).await {
+            Ok(id) => json!({"status": id}),
+            Err(error) => failure(error),
+        };
+        // A client that is gone does not want to know.
+        drop(client.send(json_line(&line)).await);
     }))
+}
+
+/// A failure after the head of the answer has been sent.
+fn failure(error: EngineError) -> Value {
+    let error = ApiError::from(error);
+    json!({"errorDetail": {"message": error.message()}, "error": error.message()})
+}
+
+/// Let `work` read a request's body as a thread does, until it is done with it.
+async fn with_archive<F: Future>(
+    body: Incoming,
+    work: impl FnOnce(Box<dyn io::Read + Send>) -> F,
+) -> F::Output {
+    let (archive, pump) = archive(body);
+    let mut work = std::pin::pin!(work(Box::new(archive)));
+    tokio::select! {
+        done = &mut work => done,
+        () = pump => work.await,
+    }
 }
 
 /// A request's body as something that a thread can read, and the future that moves it there.

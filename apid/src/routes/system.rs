@@ -26,6 +26,7 @@ pub(super) async fn version(call: Call) -> Result<Reply, ApiError> {
     let details = BTreeMap::from([
         ("ApiVersion".to_owned(), api.clone()),
         ("Arch".to_owned(), architecture().to_owned()),
+        ("Experimental".to_owned(), "false".to_owned()),
         ("KernelVersion".to_owned(), kernel.clone()),
         ("MinAPIVersion".to_owned(), oldest.clone()),
         ("Os".to_owned(), "linux".to_owned()),

@@ -213,3 +213,45 @@ impl AsyncWrite for Hijacked {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixStream;
+
+    const HEADERS: &str = "Api-Version: 1.51\r\n";
+
+    #[tokio::test]
+    async fn the_head_is_dockers_with_and_without_upgrade() {
+        for (upgrade, head) in [
+            (
+                true,
+                "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nApi-Version: 1.51\r\n\r\n",
+            ),
+            (
+                false,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nApi-Version: 1.51\r\n\r\n",
+            ),
+        ] {
+            let (mut client, socket) = UnixStream::pair().unwrap();
+            let hijack = Hijack::new(crate::version::MULTIPLEXED_STREAM, upgrade, |client| {
+                client.fail(false, "no")
+            });
+            hijack.serve(Hijacked::new(Bytes::new(), socket.into()), HEADERS).await;
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, format!("{head}\x01\0\0\0\0\0\0\x04no\r\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_with_the_request_comes_first() {
+        let (mut client, socket) = UnixStream::pair().unwrap();
+        let mut hijacked = Hijacked::new(Bytes::from_static(b"early "), socket.into());
+        client.write_all(b"late").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut read = String::new();
+        hijacked.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "early late");
+    }
+}

@@ -171,3 +171,35 @@ impl AsyncWrite for ClientSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn half_closed_is_there_and_closed_is_gone() {
+        let (mut client, socket) = UnixStream::pair().unwrap();
+        let socket = ClientSocket::from(socket);
+        client.shutdown().await.unwrap();
+        assert!(!socket.is_hung_up());
+        drop(client);
+        assert!(socket.is_hung_up());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_half_closed_client_is_seen_between_requests_only() {
+        let (mut client, socket) = UnixStream::pair().unwrap();
+        let mut socket = ClientSocket::from(socket);
+        client.shutdown().await.unwrap();
+        let serving = socket.serving().begin();
+        let mut byte = [0];
+        tokio::select! {
+            biased;
+            read = socket.read(&mut byte) => panic!("{read:?}"),
+            () = std::future::ready(()) => {}
+        }
+        drop(serving);
+        assert_eq!(socket.read(&mut byte).await.unwrap(), 0);
+    }
+}
