@@ -14,8 +14,9 @@ use crate::policy::{Grant, HostFacts, Policy, Section};
 use crate::rule::{self, Finding, Judge, Refused};
 use bulkhead_proto::{ContainerSpec, ExecSpec, NetworkSpec, Request, UnpackRequest, UpdateRequest};
 
-pub(crate) use grant::pinned;
+pub use grant::pinned;
 pub(crate) use network::mask;
+pub use process::RLIMITS;
 pub(crate) use sysctl::{is_value, owner};
 
 /// Who asks, as the kernel attests it.

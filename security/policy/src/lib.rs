@@ -17,7 +17,7 @@ pub mod seccomp;
 mod table;
 
 pub use bulkhead_proto as proto;
-pub use decide::{Peer, Review, decide, review};
+pub use decide::{Peer, RLIMITS, Review, decide, pinned, review};
 pub use effective::*;
 pub use policy::*;
 pub use rule::{Finding, RULES, Refused, Rule};

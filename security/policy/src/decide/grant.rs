@@ -54,7 +54,7 @@ impl Grant {
 }
 
 /// The request with everything cut away that a grant does not pin, and lists in one order.
-pub(crate) fn pinned(spec: &ContainerSpec) -> ContainerSpec {
+pub fn pinned(spec: &ContainerSpec) -> ContainerSpec {
     let mut spec = spec.clone();
     spec.id = ContainerId::from_bytes([0; 32]);
     spec.hostname = Default::default();
@@ -83,8 +83,13 @@ pub(crate) fn pinned(spec: &ContainerSpec) -> ContainerSpec {
         MountSpec::Tmpfs { .. } | MountSpec::Bind { .. } | MountSpec::Volume { .. } => true,
     });
     for mount in &mut mounts {
-        if let MountSpec::Bind { recursive, create, .. } = mount {
-            (*recursive, *create) = (true, false);
+        match mount {
+            MountSpec::Bind { recursive, create, .. } => (*recursive, *create) = (true, false),
+            MountSpec::Volume { copy_up, .. } => *copy_up = false,
+            MountSpec::Tmpfs { bytes, mode, read_only, no_exec, .. } => {
+                (*bytes, *mode, *read_only, *no_exec) = (None, 0o1777, false, false);
+            }
+            MountSpec::File { .. } => {}
         }
     }
     mounts.sort_by(|one, other| super::mounts::target(one).cmp(super::mounts::target(other)));

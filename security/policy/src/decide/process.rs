@@ -6,8 +6,8 @@ use crate::rule::{self, Judge, Rule};
 use bulkhead_proto::{ProcessSpec, Rlimit, Seccomp};
 use std::collections::BTreeMap;
 
-/// By number, as Docker names them.
-pub(crate) const RLIMITS: [&str; 16] = [
+/// Resources of `setrlimit(2)` by number, as Docker names them.
+pub const RLIMITS: [&str; 16] = [
     "cpu",
     "fsize",
     "data",

@@ -3,7 +3,8 @@
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::wildcard_enum_match_arm,
     clippy::unwrap_used,
     reason = "tests end where something is not as it should be"
 )]
