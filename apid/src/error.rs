@@ -55,7 +55,7 @@ impl ApiError {
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!("{what}: {}", self.message);
         } else {
-            tracing::debug!("{what}: {} {}", self.status.as_u16(), self.message);
+            tracing::debug!("{what}: {}", self.message);
         }
         if self.status == StatusCode::NOT_MODIFIED {
             return Reply::Empty(self.status);

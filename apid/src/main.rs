@@ -125,16 +125,20 @@ fn bind_all(settings: &Settings) -> Result<Vec<Bound>, String> {
     Ok(bound)
 }
 
-/// `SIGTERM` and `SIGINT` end the daemon, not the containers.
+/// `SIGTERM` and `SIGINT` end the daemon, not the containers. `SIGHUP` ends nothing.
 fn stop_on_signals() -> Result<watch::Receiver<bool>, String> {
     let listen = |kind| signal(kind).map_err(|error| format!("listen for signals: {error}"));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let (sender, stop) = watch::channel(false);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at start only"),
+            }
         }
         sender.send_replace(true);
     });

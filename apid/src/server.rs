@@ -202,6 +202,7 @@ async fn handle(
             (hyper::StatusCode::OK, Some(kind), ReplyBody::Streamed(stream))
         }
     };
+    tracing::debug!("{what}: {}", status.as_u16());
     let is_ping = what.ends_with("/_ping");
     let mut response = Response::new(ServedBody { body, _serving: serving });
     *response.status_mut() = status;

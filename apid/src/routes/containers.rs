@@ -10,6 +10,7 @@ use hyper::StatusCode;
 
 /// `GET /containers/json`: 200.
 pub(super) async fn list(call: Call) -> Result<Reply, ApiError> {
+    refuse_size(&call)?;
     let limit: Option<i64> = call.query.number("limit")?;
     let options = ListOptions {
         all: call.query.flag("all"),
@@ -54,7 +55,18 @@ pub(super) fn check_platform(platform: &str) -> Result<(), ApiError> {
 
 /// `GET /containers/{id}/json`: 200.
 pub(super) async fn inspect(call: Call) -> Result<Reply, ApiError> {
+    refuse_size(&call)?;
     Ok(Reply::json(&call.app.engine.inspect(&call.name)?))
+}
+
+/// Zero would be a lie.
+fn refuse_size(call: &Call) -> Result<(), ApiError> {
+    if call.query.flag("size") {
+        return Err(ApiError::not_implemented(
+            "measuring sizes of containers is not implemented by this engine yet",
+        ));
+    }
+    Ok(())
 }
 
 /// `GET /containers/{id}/top`: 200.

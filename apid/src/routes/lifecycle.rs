@@ -1,9 +1,12 @@
 //! Start, stop and what is between.
 
 use crate::error::ApiError;
-use crate::extract::Call;
+use crate::extract::{Call, collect};
 use crate::reply::{JSON, Reply, json_line};
 use bulkhead_engine::{StopOptions, WaitCondition};
+
+/// More than this is read of no body that is refused anyway, in bytes.
+const MAX_START_BODY: usize = 64;
 
 /// `POST /containers/{id}/start`: 204, or 304 if it runs.
 pub(super) async fn start(call: Call) -> Result<Reply, ApiError> {
@@ -11,6 +14,12 @@ pub(super) async fn start(call: Call) -> Result<Reply, ApiError> {
         if !call.query.text(checkpoint).is_empty() {
             return Err(ApiError::not_implemented("checkpoints are not supported"));
         }
+    }
+    // Old clients sent the host configuration here; `{}` still comes from some.
+    if collect(call.body, MAX_START_BODY).await.map_or(true, |body| body.len() > 2) {
+        return Err(ApiError::bad(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
     }
     call.app.engine.start(&call.name).await?;
     Ok(Reply::DONE)
