@@ -3,9 +3,10 @@
 
 TARGET  := x86_64-unknown-linux-gnu
 OUT     := target/release
+ROOTBIN := bulkhead-shim bulkhead-init bulkhead-hello
 BIN     := bulkhead bulkhead-apid bulkhead-shim bulkhead-worker bulkhead-init bulkhead-hello
 # Static programs: nothing of an image or a host library is ever loaded into them.
-STATIC  := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=pie" cargo build --release --locked --target $(TARGET)
+STATIC  := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=pie" cargo build --locked --target $(TARGET)
 PREFIX  ?= /usr/local
 LIBEXEC ?= $(PREFIX)/libexec/bulkhead
 RUNROOT ?= /var/tmp/bulkhead-run
@@ -15,14 +16,14 @@ RUNROOT ?= /var/tmp/bulkhead-run
 ## build: all programs, static, in target/release
 build: packages
 	@# The root process alone, or Cargo would give its crates the features that others ask for.
-	$(STATIC) -p bulkhead-shim
-	$(STATIC) -p bulkhead-init -p bulkhead-hello
-	$(STATIC) -p bulkhead-worker
+	$(STATIC) --profile privileged -p bulkhead-shim
+	$(STATIC) --profile privileged -p bulkhead-init -p bulkhead-hello
+	$(STATIC) --release -p bulkhead-worker
 	mkdir -p $(OUT)
-	install -m 755 target/$(TARGET)/release/bulkhead-hello $(OUT)/
-	BULKHEAD_HELLO=$(CURDIR)/$(OUT)/bulkhead-hello $(STATIC) -p bulkhead-apid
-	$(STATIC) -p bulkhead-cli
-	install -m 755 $(addprefix target/$(TARGET)/release/,$(BIN)) $(OUT)/
+	install -m 755 $(addprefix target/$(TARGET)/privileged/,$(ROOTBIN)) $(OUT)/
+	BULKHEAD_HELLO=$(CURDIR)/$(OUT)/bulkhead-hello $(STATIC) --release -p bulkhead-apid
+	$(STATIC) --release -p bulkhead-cli
+	install -m 755 $(addprefix target/$(TARGET)/release/,$(filter-out $(ROOTBIN),$(BIN))) $(OUT)/
 
 ## run: an engine of its own below /var/tmp, and its first container
 run: build user

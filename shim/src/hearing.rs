@@ -74,7 +74,7 @@ impl Server {
             container: permitted,
             base: container.base,
             exec: matches!(target, Target::Exec { .. }),
-            cgroup: format!("{}/{}", self.host.cgroup_parent, target.container()),
+            cgroup: format!("/{}/{}", self.host.cgroup_parent, target.container()),
             cgroup_version: self.host.hierarchy.version(),
         };
         bulkhead_runtime::audit(pidfd, effective.pid, &expected).map_err(|mismatches| {

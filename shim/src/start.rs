@@ -135,10 +135,22 @@ fn harden() -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_name(c"bulkhead-shim")?;
     drop::keep_only_but(NEVER_NEEDED).map_err(io::Error::other)?;
-    let limit = Rlimit { current: Some(MAX_DESCRIPTORS), maximum: Some(MAX_DESCRIPTORS) };
-    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    raise_descriptor_limit()?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     Ok(())
+}
+
+/// To [`MAX_DESCRIPTORS`]; a root without `CAP_SYS_RESOURCE` (inside a machine that keeps it) has to
+/// do with its hard limit.
+fn raise_descriptor_limit() -> io::Result<()> {
+    let set = |most| {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        rustix::process::setrlimit(Resource::Nofile, limit)
+    };
+    match (set(MAX_DESCRIPTORS), rustix::process::getrlimit(Resource::Nofile).maximum) {
+        (Err(rustix::io::Errno::PERM), Some(most)) => Ok(set(most)?),
+        (result, _) => Ok(result?),
+    }
 }
 
 fn load_policy(dirs: &Dirs) -> io::Result<Policy> {
