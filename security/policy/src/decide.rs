@@ -7,16 +7,21 @@ mod mounts;
 mod network;
 mod process;
 mod resources;
+#[cfg(feature = "tools")]
+#[path = "../tools/review.rs"]
+mod review;
 mod sysctl;
 
 use crate::effective::{EffectiveContainer, EffectiveExec, Permit, Permitted};
 use crate::policy::{Grant, HostFacts, Policy, Section};
-use crate::rule::{self, Finding, Judge, Refused};
+use crate::rule::{self, Judge, Refused};
 use bulkhead_proto::{ContainerSpec, ExecSpec, NetworkSpec, Request, UnpackRequest, UpdateRequest};
 
 pub use grant::pinned;
 pub(crate) use network::mask;
 pub use process::RLIMITS;
+#[cfg(feature = "tools")]
+pub use review::{Review, review};
 pub(crate) use sysctl::{is_value, owner};
 
 /// Who asks, as the kernel attests it.
@@ -51,36 +56,6 @@ pub fn decide(policy: &Policy, peer: Peer, request: Request) -> Result<Permitted
         Request::ListLayers(from) => Permitted::ListLayers(harmless(from.after)),
         Request::CreateNetwork(spec) => Permitted::CreateNetwork(network(section, spec)?),
         Request::RemoveNetwork(id) => Permitted::RemoveNetwork(harmless(id)),
-    })
-}
-
-/// All that [`decide`] would find in a container, for `bulkhead policy explain`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Review {
-    /// Each dangerous thing that is asked for.
-    pub findings: Vec<Finding>,
-    /// What is wrong with the request beside policy.
-    pub invalid: Option<String>,
-    /// The grant that admits it all the same.
-    pub grant: Option<String>,
-    /// What would be done, or why not.
-    pub outcome: Result<EffectiveContainer, Refused>,
-}
-
-/// Look at a container without stopping at the first thing that is denied.
-///
-/// # Errors
-/// The peer has no section.
-pub fn review(policy: &Policy, peer: Peer, spec: &ContainerSpec) -> Result<Review, Refused> {
-    let section = section(policy, peer)?;
-    let (_, judge) = container::decide(section, &policy.host, spec.clone(), None);
-    let outcome = create(section, &policy.host, spec.clone());
-    let grant = outcome.as_ref().ok().and_then(|permit| permit.granted().grant.as_ref());
-    Ok(Review {
-        invalid: judge.invalid().map(str::to_owned),
-        findings: judge.findings,
-        grant: grant.map(|grant| grant.name.to_string()),
-        outcome: outcome.map(|permit| permit.granted().clone()),
     })
 }
 

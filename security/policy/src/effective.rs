@@ -30,70 +30,47 @@ impl<T> Permit<T> {
     }
 }
 
-/// A decided request: one permit a kind, so that no operation can take another's.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "made once a request and consumed at once")]
-pub enum Permitted {
-    /// `Hello`
-    Hello,
-    /// `Create`
-    Create(Permit<EffectiveContainer>),
-    /// `Start`
-    Start(Permit<ContainerId>),
-    /// `Signal`
-    Signal(Permit<SignalRequest>),
-    /// `CloseStdin`
-    CloseStdin(Permit<Target>),
-    /// `Freeze`
-    Freeze(Permit<ContainerId>),
-    /// `Thaw`
-    Thaw(Permit<ContainerId>),
-    /// `Update`; limits checked like those of create, defaults not filled in.
-    Update(Permit<UpdateRequest>),
-    /// `Exec`
-    Exec(Permit<EffectiveExec>),
-    /// `Adopt`
-    Adopt(Permit<Target>),
-    /// `Release`
-    Release(Permit<Target>),
-    /// `Remove`
-    Remove(Permit<ContainerId>),
-    /// `Recover`
-    Recover(Permit<Option<Target>>),
-    /// `UnpackLayer`; `max_bytes` filled in.
-    UnpackLayer(Permit<UnpackRequest>),
-    /// `RemoveLayer`
-    RemoveLayer(Permit<LayerId>),
-    /// `ListLayers`
-    ListLayers(Permit<Option<LayerId>>),
-    /// `CreateNetwork`
-    CreateNetwork(Permit<NetworkSpec>),
-    /// `RemoveNetwork`
-    RemoveNetwork(Permit<NetworkId>),
+macro_rules! permitted {
+    ($($name:ident($type:ty) $($note:literal)?,)*) => {
+        /// A decided request: one permit a kind, so that no operation can take another's.
+        #[derive(Debug, Clone)]
+        #[expect(clippy::large_enum_variant, reason = "made once a request and consumed at once")]
+        pub enum Permitted {
+            /// `Hello`
+            Hello,
+            $(#[doc = concat!("`", stringify!($name), "`" $(, "; ", $note)?)] $name(Permit<$type>),)*
+        }
+
+        impl Permitted {
+            /// The rule that admitted the request, for the audit log.
+            pub fn rule(&self) -> &'static str {
+                match self {
+                    Self::Hello => "default",
+                    $(Self::$name(permit) => permit.rule,)*
+                }
+            }
+        }
+    };
 }
 
-impl Permitted {
-    /// The rule that admitted the request, for the audit log.
-    pub fn rule(&self) -> &'static str {
-        match self {
-            Self::Hello => "default",
-            Self::Create(permit) => permit.rule,
-            Self::Start(permit)
-            | Self::Freeze(permit)
-            | Self::Thaw(permit)
-            | Self::Remove(permit) => permit.rule,
-            Self::Signal(permit) => permit.rule,
-            Self::CloseStdin(permit) | Self::Adopt(permit) | Self::Release(permit) => permit.rule,
-            Self::Update(permit) => permit.rule,
-            Self::Exec(permit) => permit.rule,
-            Self::Recover(permit) => permit.rule,
-            Self::UnpackLayer(permit) => permit.rule,
-            Self::RemoveLayer(permit) => permit.rule,
-            Self::ListLayers(permit) => permit.rule,
-            Self::CreateNetwork(permit) => permit.rule,
-            Self::RemoveNetwork(permit) => permit.rule,
-        }
-    }
+permitted! {
+    Create(EffectiveContainer),
+    Start(ContainerId),
+    Signal(SignalRequest),
+    CloseStdin(Target),
+    Freeze(ContainerId),
+    Thaw(ContainerId),
+    Update(UpdateRequest) "limits checked like those of create, defaults not filled in",
+    Exec(EffectiveExec),
+    Adopt(Target),
+    Release(Target),
+    Remove(ContainerId),
+    Recover(Option<Target>),
+    UnpackLayer(UnpackRequest) "`max_bytes` filled in",
+    RemoveLayer(LayerId),
+    ListLayers(Option<LayerId>),
+    CreateNetwork(NetworkSpec),
+    RemoveNetwork(NetworkId),
 }
 
 /// A container as it will be.

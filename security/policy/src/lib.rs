@@ -9,15 +9,17 @@ mod decide;
 mod effective;
 pub mod paths;
 mod policy;
-#[cfg(feature = "presets")]
-#[path = "../presets/presets.rs"]
+#[cfg(feature = "tools")]
+#[path = "../tools/presets.rs"]
 mod presets;
 mod rule;
 pub mod seccomp;
 mod table;
 
 pub use bulkhead_proto as proto;
-pub use decide::{Peer, RLIMITS, Review, decide, pinned, review};
+pub use decide::{Peer, RLIMITS, decide, pinned};
+#[cfg(feature = "tools")]
+pub use decide::{Review, review};
 pub use effective::*;
 pub use policy::*;
 pub use rule::{Finding, RULES, Refused, Rule};

@@ -123,7 +123,8 @@ fn text(long: &str) -> Text {
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) findings: Vec<Finding>,
-    invalid: Option<String>,
+    /// What is wrong with the request beside policy.
+    pub(crate) invalid: Option<String>,
 }
 
 impl Judge {
@@ -137,11 +138,6 @@ impl Judge {
         if !holds && self.invalid.is_none() {
             self.invalid = Some(what());
         }
-    }
-
-    /// What is wrong with the request beside policy.
-    pub(crate) fn invalid(&self) -> Option<&str> {
-        self.invalid.as_deref()
     }
 
     /// The rule under which all of it is permitted, or why it is not.

@@ -1,4 +1,4 @@
-//! The two policies that ship. `presets/*.toml` are the same as files with comments.
+//! The two policies that ship. `presets/*.toml` beside are the same as files with comments.
 
 use crate::capability;
 use crate::effective::BindIdmap;
