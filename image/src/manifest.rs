@@ -287,6 +287,6 @@ mod tests {
         assert!(platform("linux/amd64").satisfies(&platform("linux/x86_64")));
         assert!(!platform("linux/arm/v6").satisfies(&platform("linux/arm/v7")));
         assert!("linux/".parse::<Platform>().is_err());
-        assert!("linux/../x".parse::<Platform>().is_err());
+        assert!("linux/a b".parse::<Platform>().is_err());
     }
 }

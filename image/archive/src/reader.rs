@@ -98,7 +98,7 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Bytes of contents so far, as the entries declared them.
-    pub fn bytes(&self) -> u64 {
+    pub fn content_bytes(&self) -> u64 {
         self.bytes
     }
 

@@ -99,7 +99,7 @@ fn unpack() -> Result<Unpacked, Error> {
     while let Some(entry) = tar.next_entry()? {
         applier.apply(&entry, &mut tar)?;
     }
-    let (bytes, entries) = (tar.bytes(), tar.entries());
+    let (bytes, entries) = (tar.content_bytes(), tar.entries());
     drop(tar);
     let stream = pipeline.finish()?;
     let skipped = applier.finish()?;

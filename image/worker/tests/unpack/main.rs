@@ -16,6 +16,7 @@
 mod bombs;
 mod honest;
 mod hostile;
+mod images;
 mod program;
 mod sandbox;
 mod tarball;
