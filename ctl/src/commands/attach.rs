@@ -159,7 +159,7 @@ async fn start_all(client: &Client, args: &Args) -> Result<(), Failure> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(format!("failed to start containers: {}", failed.join(", "))))
+    Err(Failure::new(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
 fn check_terminal(stdin: bool, tty: bool) -> Result<(), Failure> {

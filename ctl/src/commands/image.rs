@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::flags::{Args, help};
 use crate::output::print;
 use crate::output::progress::{self, To};
+use crate::output::text::system_words;
 use crate::session::terminal;
 
 /// How much of a file is read at once, in bytes.
@@ -116,8 +117,8 @@ async fn upload(
     let (mut file, size): (Box<dyn Read + Send>, u64) = if source == "-" {
         (Box::new(io::stdin()), 0)
     } else {
-        let file =
-            File::open(source).map_err(|error| Failure::io(format!("open {source}"), &error))?;
+        let file = File::open(source)
+            .map_err(|error| Failure::new(format!("open {source}: {}", system_words(&error))))?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         (Box::new(file), size)
     };

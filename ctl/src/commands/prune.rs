@@ -74,8 +74,6 @@ fn confirm(args: &Args, warning: &str) -> Result<(), Failure> {
     if answer.trim().eq_ignore_ascii_case("y") {
         return Ok(());
     }
-    if answer.is_empty() {
-        print::line("")?;
-    }
-    Err(Failure::new("operation canceled"))
+    // To change one's mind is no failure.
+    Err(Failure::silent(0))
 }

@@ -95,13 +95,13 @@ fn row(container: &Json, truncate: bool) -> Row {
         ("Mounts", joined(mounts.iter().map(|mount| mount_name(mount, truncate)))),
         ("Names", names(container.at("Names"), truncate)),
         ("Networks", joined(networks.iter().map(|(name, _)| name.clone()))),
-        ("Platform", String::new()),
         ("Ports", ports(container.at("Ports"))),
         ("RunningFor", units::duration(time::now_seconds() - created) + " ago"),
         ("Size", size(container)),
         ("State", container.at("State").text().to_owned()),
         ("Status", container.at("Status").text().to_owned()),
     ])
+    .with_null("Platform")
     .with_labels(container.at("Labels"))
 }
 

@@ -44,12 +44,10 @@ pub(super) async fn run(client: &Client, args: &Args) -> Result<(), Failure> {
     let id = create_container(client, args, &plan)
         .await
         .map_err(|failure| Failure::with_code(ENGINE_FAILED, with_help("run", &failure.text)))?;
-    if !plan.attach.stdout && !plan.attach.stderr {
-        print::line(&id)?;
-    }
     if plan.attach.any() {
         attached(client, args, &plan, &id).await
     } else {
+        print::line(&id)?;
         client.done(start_call(&id)).await.map_err(|error| start_failed(&error.to_string()))
     }
 }
@@ -77,11 +75,10 @@ async fn attached(client: &Client, args: &Args, plan: &Plan, id: &str) -> Result
         }
         return Err(failure);
     }
-    let end = session.drive(client, &Target::Container(id)).await?;
-    if end == End::Detached || (!plan.attach.stdout && !plan.attach.stderr) {
-        return Ok(());
+    match session.drive(client, &Target::Container(id)).await? {
+        End::Detached => Ok(()),
+        End::Copied => waiting.into_result().await,
     }
-    waiting.into_result().await
 }
 
 fn start_call(id: &str) -> Call {
@@ -103,7 +100,6 @@ fn plan(command: &str, args: &Args, detach: bool) -> Result<Plan, Failure> {
 }
 
 fn with_help(command: &str, why: &str) -> String {
-    let why = why.strip_suffix('.').unwrap_or(why);
     format!("bulkhead: {why}\n\nRun 'bulkhead {command} --help' for more information")
 }
 
@@ -121,9 +117,6 @@ fn start_failed(why: &str) -> Failure {
 }
 
 async fn create_container(client: &Client, args: &Args, plan: &Plan) -> Result<String, Failure> {
-    for warning in &plan.warnings {
-        print::err(warning);
-    }
     let id_file = IdFile::new(args.text("cidfile"))?;
     let pull = args.last("pull").unwrap_or("missing");
     let quiet = args.on("quiet");
@@ -150,6 +143,9 @@ async fn create_container(client: &Client, args: &Args, plan: &Plan) -> Result<S
     };
     for warning in created.at("Warnings").list() {
         print::err(&format!("WARNING: {}", warning.text()));
+    }
+    for warning in &plan.warnings {
+        print::err(warning);
     }
     let id = created.at("Id").text().to_owned();
     if id.is_empty() {

@@ -26,10 +26,20 @@ pub(super) async fn events(client: &Client, args: &Args) -> Result<(), Failure> 
         if format.is_empty() {
             print::line(&line(&event))?;
         } else {
-            print::line(&template::render(format, &event)?)?;
+            print::line(&template::render(format, &with_sorted_attributes(event))?)?;
         }
     }
     Ok(())
+}
+
+/// As Docker's command line has it, whose attributes are a map.
+fn with_sorted_attributes(mut event: Json) -> Json {
+    if let Some(Json::Object(attributes)) =
+        event.get_mut("Actor").and_then(|actor| actor.get_mut("Attributes"))
+    {
+        attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    event
 }
 
 /// `2024-05-01T12:00:00.000000000Z container start 0123 (image=busybox, name=x)`.
@@ -109,7 +119,7 @@ fn kind(name: &str, all: &[Json], known: i64, of: impl Fn(&Json) -> (bool, i64))
     let free = (total - used).max(0);
     #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
     let human = |bytes: i64| units::size(bytes as f64);
-    let percent = if total > 0 && free > 0 && name != "Build Cache" {
+    let percent = if total > 0 && name != "Build Cache" {
         format!(" ({}%)", free.saturating_mul(100) / total)
     } else {
         String::new()

@@ -30,7 +30,7 @@ pub(super) async fn update(client: &Client, args: &Args) -> Result<(), Failure> 
         }
     }
     if !warnings.is_empty() {
-        print::out(&warnings.join("\n"))?;
+        print::line(&warnings.join("\n"))?;
     }
     if errors.is_empty() { Ok(()) } else { Err(Failure::new(errors.join("\n"))) }
 }

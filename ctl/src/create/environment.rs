@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::flags::Args;
+use crate::output::text::system_words;
 
 /// The variables of `--env-file` and then those of `--env`.
 ///
@@ -35,7 +36,7 @@ pub(super) fn labels(args: &Args) -> Result<Vec<String>, String> {
 }
 
 fn from_file(path: &str, value_of: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, String> {
-    let bytes = fs::read(path).map_err(|error| format!("open {path}: {}", errno_text(&error)))?;
+    let bytes = fs::read(path).map_err(|error| format!("open {path}: {}", system_words(&error)))?;
     let invalid = |why: String| format!("invalid env file ({path}): {why}");
     let mut variables = Vec::new();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -63,14 +64,6 @@ fn from_file(path: &str, value_of: impl Fn(&str) -> Option<String>) -> Result<Ve
         }
     }
     Ok(variables)
-}
-
-/// The system's words for an error without Rust's `(os error N)`, as Go has them.
-fn errno_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub(crate) struct Plan {
     pub(crate) attach: Attach,
     /// The container is removed when it ends.
     pub(crate) auto_remove: bool,
-    /// What to tell the user before anything is done.
+    /// What to tell the user of it.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -107,7 +107,6 @@ fn config(args: &Args, attach: Attach, body: &mut Fields) -> Result<(), String> 
             ("domainname", "Domainname"),
             ("user", "User"),
             ("workdir", "WorkingDir"),
-            ("mac-address", "MacAddress"),
             ("stop-signal", "StopSignal"),
         ],
         body,
@@ -219,23 +218,13 @@ fn log_config(args: &Args, host: &mut Fields) -> Result<(), String> {
     Ok(())
 }
 
+/// What the engine does not say of what was asked for.
 fn warnings(args: &Args) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if args.on("oom-kill-disable") && args.bytes("memory").unwrap_or(0) == 0 {
-        warnings.push(
-            "WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit \
-             may be dangerous."
-                .to_owned(),
-        );
-    }
-    let is_local = |address: &str| {
+    let is_local = |address: &&str| {
         address.trim().parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     };
-    if let Some(dns) = args.all("dns").find(|address| is_local(address)) {
-        warnings
-            .push(format!("WARNING: Localhost DNS setting (--dns={dns}) may fail in containers."));
-    }
-    warnings
+    let warn = |address| format!("WARNING: Localhost DNS ({address}) may fail in containers.");
+    args.all("dns").find(is_local).map(warn).into_iter().collect()
 }
 
 fn texts(args: &Args, pairs: &[(&str, &str)], fields: &mut Fields) {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Fields, put_list};
 use crate::flags::Args;
 use crate::output::json::Json;
-use crate::output::text::quote;
+use crate::output::text::{quote, system_words};
 
 /// Put the security options into `host`. A seccomp profile is read here: the engine has no sight of
 /// the client's files.
@@ -35,8 +35,9 @@ pub(super) fn fill(args: &Args, host: &mut Fields) -> Result<(), String> {
 }
 
 fn profile(path: &str) -> Result<String, String> {
-    let bytes = fs::read(path)
-        .map_err(|error| format!("opening seccomp profile ({path}) failed: {error}"))?;
+    let bytes = fs::read(path).map_err(|error| {
+        format!("opening seccomp profile ({path}) failed: open {path}: {}", system_words(&error))
+    })?;
     let json: Json = serde_json::from_slice(&bytes)
         .map_err(|error| format!("compacting json for seccomp profile ({path}) failed: {error}"))?;
     Ok(json.compact())

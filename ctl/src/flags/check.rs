@@ -29,7 +29,7 @@ pub(super) fn kind(kind: Kind, value: &str) -> Result<(), String> {
         Kind::Filter if !value.is_empty() && !value.contains('=') => {
             Err("bad format of filter (expected name=value)".to_owned())
         }
-        Kind::Filter | Kind::Text | Kind::List | Kind::Map => Ok(()),
+        Kind::Filter | Kind::Text | Kind::List | Kind::Texts | Kind::Map => Ok(()),
     }
 }
 
@@ -76,8 +76,10 @@ pub(crate) fn parse_size(value: &str) -> Result<i64, String> {
     let is_number = |c: char| c.is_ascii_digit() || c == '.' || c == ' ';
     let split = value.rfind(is_number).ok_or_else(invalid)? + 1;
     let (number, unit) = value.split_at_checked(split).ok_or_else(invalid)?;
-    let number: f64 =
-        number.strip_suffix(' ').unwrap_or(number).parse().map_err(|_bad| invalid())?;
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    let number: f64 = number
+        .parse()
+        .map_err(|_bad| format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(number)))?;
     if number.is_nan() || number < 0.0 {
         return Err(invalid());
     }

@@ -61,6 +61,8 @@ pub(crate) fn program(columns: usize) -> String {
 }
 
 /// The width of the terminal on standard output, or 80.
+///
+/// Texts end one column before it, as those of Docker's command line do.
 pub(crate) fn columns() -> usize {
     let stdout = std::io::stdout();
     if !stdout.is_terminal() {
@@ -89,6 +91,7 @@ fn flags(command: &Command, columns: usize) -> String {
     flags.sort_by_key(|flag| flag.name);
     let heads: Vec<String> = flags.iter().map(|flag| head(flag)).collect();
     let width = heads.iter().map(String::len).max().unwrap_or(0) + 3;
+    let columns = columns.saturating_sub(1);
     let mut text = String::new();
     for (flag, head) in flags.iter().zip(heads) {
         writeln!(text, "{head:<width$}{}", wrapped(width, columns, flag.help)).unwrap_or(());

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Text,
     /// May be given several times.
     List,
+    /// May be given several times, or several values with commas between them.
+    Texts,
     /// `key=value`, several times.
     Map,
     /// A filter, several times.
@@ -60,6 +62,7 @@ impl Kind {
             Self::Bool => "",
             Self::Text => "string",
             Self::List => "list",
+            Self::Texts => "strings",
             Self::Map => "map",
             Self::Filter => "filter",
             Self::Int => "int",

@@ -160,7 +160,7 @@ fn short_flags<'a>(
         } else {
             remaining = "";
             let missing =
-                || UsageError::Flag(format!("flag needs an argument: '{letter}' in -{cluster}"));
+                || UsageError::Flag(format!("flag needs an argument: '{letter}' in -{letter}"));
             rest.next().ok_or_else(missing)?.clone()
         };
         take(flag, value, args)?;

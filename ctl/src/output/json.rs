@@ -48,6 +48,12 @@ impl Json {
         }
     }
 
+    /// A member of an object, to change.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Self::Object(members) = self else { return None };
+        members.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
     /// Text, or the empty text.
     pub(crate) fn text(&self) -> &str {
         if let Self::Text(text) = self { text } else { "" }

@@ -67,6 +67,12 @@ impl Row {
         Self { fields, labels: Vec::new() }
     }
 
+    /// With a field that has no value.
+    pub(crate) fn with_null(mut self, key: &str) -> Self {
+        self.fields.push((key.to_owned(), Json::Null));
+        self
+    }
+
     /// With what `.Label "name"` finds.
     pub(crate) fn with_labels(mut self, labels: &Json) -> Self {
         let text = |(key, value): &(String, Json)| (key.clone(), value.text().to_owned());
@@ -83,9 +89,7 @@ impl Row {
             .collect();
         let labels: BTreeMap<Arc<str>, Value> =
             self.labels.iter().map(|(key, value)| (key.as_str().into(), text(value))).collect();
-        if !labels.is_empty() {
-            map.insert(LABELS.into(), Value::Map(Arc::new(labels)));
-        }
+        map.insert(LABELS.into(), Value::Map(Arc::new(labels)));
         Value::Map(Arc::new(map))
     }
 }
@@ -221,7 +225,10 @@ fn functions(values: Values) -> gotmpl::FuncMap {
     }
     let json = move |args: &[Value]| {
         let value = args.first().ok_or_else(|| exec("json: nothing to print"))?;
-        Ok(string(values.restore(value).compact()))
+        let text = values.restore(value).compact();
+        // Rows, and only they, are printed by an encoder of Go's that takes care for HTML.
+        let is_row = value.field(LABELS).is_some();
+        Ok(string(if is_row { without_html(&text) } else { text }))
     };
     functions.insert("json".to_owned(), Arc::new(json));
     functions
@@ -237,6 +244,10 @@ fn heading_functions() -> gotmpl::FuncMap {
     let label: Function = |args| Ok(args.get(1).cloned().unwrap_or(Value::Nil));
     functions.insert("label".to_owned(), Arc::new(label));
     functions
+}
+
+fn without_html(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn string(text: String) -> Value {

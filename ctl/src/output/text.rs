@@ -61,6 +61,14 @@ pub(crate) fn short_id(id: &str) -> &str {
     digits.get(..12).unwrap_or(digits)
 }
 
+/// The system's words for an error as C and Go have them, without Rust's `(os error N)`.
+pub(crate) fn system_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@ use crate::flags::{Flag, Kind, check};
 /// Of `start`.
 pub(super) const START: &[Flag] = &[
     Flag::short('a', "attach", Kind::Bool, "Attach STDOUT/STDERR and forward signals"),
-    Flag::long("checkpoint", Kind::Text, "Restore from this checkpoint"),
-    Flag::long("checkpoint-dir", Kind::Text, "Use a custom checkpoint storage directory"),
+    Flag::long("checkpoint", Kind::Text, ""),
+    Flag::long("checkpoint-dir", Kind::Text, ""),
     Flag::long("detach-keys", Kind::Text, "Override the key sequence for detaching a container"),
     Flag::short('i', "interactive", Kind::Bool, "Attach container's STDIN"),
 ];

@@ -20,7 +20,7 @@ pub(super) const RMI: &[Flag] = &[
     Flag::long("no-prune", Kind::Bool, "Do not delete untagged parents"),
     Flag::long(
         "platform",
-        Kind::List,
+        Kind::Texts,
         "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
     ),
 ];

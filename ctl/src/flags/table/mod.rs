@@ -22,7 +22,7 @@ pub(crate) const GROUPS: [(&str, &str); 4] = [
 pub(crate) const GLOBAL: Command = Command {
     path: "",
     aliases: &[],
-    usage: "[OPTIONS] COMMAND",
+    usage: "[OPTIONS] COMMAND [ARG...]",
     about: "A container engine whose network side is not root",
     also: &[],
     flags: &[&[

@@ -2,7 +2,7 @@
 
 use crate::flags::{Flag, Kind, check};
 
-/// Those both have.
+/// Those both have. The ones without help are for other systems' containers.
 pub(super) const CREATE_AND_RUN: &[Flag] = &[
     Flag::long("add-host", Kind::List, "Add a custom host-to-IP mapping (host:ip)")
         .checked(check::extra_host),
@@ -33,8 +33,8 @@ pub(super) const CREATE_AND_RUN: &[Flag] = &[
         "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)",
     ),
     Flag::long("cidfile", Kind::Text, "Write the container ID to the file"),
-    Flag::long("cpu-count", Kind::Int, "CPU count (Windows only)"),
-    Flag::long("cpu-percent", Kind::Int, "CPU percent (Windows only)"),
+    Flag::long("cpu-count", Kind::Int, ""),
+    Flag::long("cpu-percent", Kind::Int, ""),
     Flag::long("cpu-period", Kind::Int, "Limit CPU CFS (Completely Fair Scheduler) period"),
     Flag::long("cpu-quota", Kind::Int, "Limit CPU CFS (Completely Fair Scheduler) quota"),
     Flag::long("cpu-rt-period", Kind::Int, "Limit CPU real-time period in microseconds"),
@@ -112,12 +112,8 @@ pub(super) const CREATE_AND_RUN: &[Flag] = &[
         "Run an init inside the container that forwards signals and reaps processes",
     ),
     Flag::short('i', "interactive", Kind::Bool, "Keep STDIN open even if not attached"),
-    Flag::long(
-        "io-maxbandwidth",
-        Kind::Bytes,
-        "Maximum IO bandwidth limit for the system drive (Windows only)",
-    ),
-    Flag::long("io-maxiops", Kind::Uint, "Maximum IOps limit for the system drive (Windows only)"),
+    Flag::long("io-maxbandwidth", Kind::Bytes, ""),
+    Flag::long("io-maxiops", Kind::Uint, ""),
     Flag::long("ip", Kind::Text, "IPv4 address (e.g., 172.30.100.104)"),
     Flag::long("ip6", Kind::Text, "IPv6 address (e.g., 2001:db8::33)"),
     Flag::long("ipc", Kind::Text, "IPC mode to use"),
