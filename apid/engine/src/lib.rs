@@ -10,13 +10,19 @@
 
 mod config;
 mod error;
+mod events;
+mod id;
 mod logs;
+mod network;
 mod options;
 mod shim_client;
 mod store;
 mod stream;
+mod time;
+mod translate;
 
 pub use config::{AddressPool, EngineConfig};
+pub use events::Events;
 pub use error::{EngineError, ErrorKind, Result};
 pub use options::{
     AttachOptions, EventsOptions, Filters, ListOptions, LogsOptions, RemoveOptions, StopOptions,
@@ -349,17 +355,6 @@ impl Waiter {
     /// How it ended. Dropping the future gives up.
     pub async fn finish(self) -> api::WaitResponse {
         api::WaitResponse::default()
-    }
-}
-
-/// Events as they come.
-#[derive(Debug)]
-pub struct Events {}
-
-impl Events {
-    /// The next one; none: `until` is reached or the engine ends. May be dropped while it waits.
-    pub async fn next(&mut self) -> Option<api::EventMessage> {
-        None
     }
 }
 

@@ -211,22 +211,21 @@ impl Cursor {
 
     /// More of the last file, or the one after it. False: there is nothing new.
     fn go_on(&mut self, shelf: &Shelf, now: Progress) -> io::Result<bool> {
+        let Some((file, length)) = self.files.back_mut() else {
+            // There was no file at all when reading began.
+            let some = now.length > 0 || now.rotations > self.rotation;
+            return Ok(some && self.open(shelf, now, self.rotation)?);
+        };
         if now.rotations == self.rotation {
-            let Some((_, length)) = self.files.back_mut() else {
-                // There was no file at all when reading began.
-                return Ok(now.length > 0 && self.open(shelf, now, self.rotation)?);
-            };
             let grown = *length < now.length;
             *length = now.length;
             return Ok(grown);
         }
         // The file was rotated away: it is complete now. Then the next.
-        if let Some((file, length)) = self.files.back_mut() {
-            let complete = file.metadata()?.len();
-            if *length < complete {
-                *length = complete;
-                return Ok(true);
-            }
+        let complete = file.metadata()?.len();
+        if *length < complete {
+            *length = complete;
+            return Ok(true);
         }
         self.open(shelf, now, self.rotation + 1)
     }
