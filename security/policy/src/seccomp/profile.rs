@@ -121,11 +121,9 @@ fn by_argument(capabilities: u64) -> Vec<Rule> {
     let mut rules: Vec<Rule> = TYPING.map(|call| rule("ioctl", [equals(1, call)], EPERM)).into();
     rules.push(rule("ioctl", [], Action::Allow));
     rules.extend(PERSONALITIES.map(|value| rule("personality", [equals(0, value)], Action::Allow)));
-    if !has(cap::SYS_ADMIN) {
-        // Samba unshares its working directory and file table.
-        rules.push(rule("unshare", [without(UNSHARE_NEW)], Action::Allow));
-        rules.push(rule("clone", [without(CLONE_NEW)], Action::Allow));
-    }
+    // Samba unshares its working directory and file table.
+    rules.push(rule("unshare", [without(UNSHARE_NEW)], Action::Allow));
+    rules.push(rule("clone", [without(CLONE_NEW)], Action::Allow));
     let mut families = vec![AF_UNIX, AF_INET, AF_INET6];
     families.extend(has(cap::NET_RAW).then_some(AF_PACKET));
     rules.extend(

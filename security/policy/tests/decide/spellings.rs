@@ -83,6 +83,8 @@ fn no_spelling_of_the_floor_passes_under_a_root_for_everything() {
             Err(error) => panic!("{source}: {error}"),
         }
     }
+    let elsewhere = Policy { host: Default::default(), ..compat() };
+    assert_eq!(bound(&elsewhere, "/"), Some("bind.floor"), "wherever the engine's directories are");
     assert_eq!(bound(&compat(), "/runner"), None);
     assert_eq!(bound(&compat(), "/var/library"), None);
 }
@@ -217,6 +219,14 @@ fn without_a_user_namespace_the_maximum_is_another() {
     assert_eq!(permit.granted().confinement.capabilities & capability::HOST_FATAL, 0);
     spec.process.cap_add = capability::bit(capability::SYS_ADMIN);
     assert_eq!(rule_of(&policy, &spec), Some("caps.max_host_userns"));
+    // It cuts the default too.
+    let policy = with(|section| {
+        section.namespaces.user_host = true;
+        section.capabilities.max_host_userns = capability::bit(capability::KILL);
+    });
+    spec.process.cap_add = 0;
+    let Ok(Permitted::Create(permit)) = ask(&policy, Request::Create(spec)) else { panic!() };
+    assert_eq!(permit.granted().confinement.capabilities, capability::bit(capability::KILL));
 }
 
 #[test]
