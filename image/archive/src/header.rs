@@ -31,12 +31,17 @@ impl<'a> Header<'a> {
     /// The header in this block.
     ///
     /// # Errors
-    /// [`Error::Header`]: the checksum does not hold.
+    /// [`Error::Header`]: the checksum does not hold, or a field that should be a number is none,
+    /// whether this entry needs it or not: other readers look at all of them.
     pub(crate) fn parse(block: &'a [u8; BLOCK_BYTES]) -> Result<Self, Error> {
         let header = Self(block);
         if !header.checksum_holds() {
             return Err(Error::Header("wrong checksum"));
         }
+        for number in [Self::mode, Self::uid, Self::gid, Self::size, Self::mtime] {
+            number(&header)?;
+        }
+        header.device()?;
         Ok(header)
     }
 
@@ -54,14 +59,18 @@ impl<'a> Header<'a> {
     }
 
     /// Prefix and name.
-    pub(crate) fn path(&self) -> Vec<u8> {
+    pub(crate) fn path(&self) -> Result<Vec<u8>, Error> {
         let name = text(self.field::<0, 100>());
         let prefix = match self.dialect() {
             Dialect::Ustar if self.is_star() => text(self.field::<345, 131>()),
             Dialect::Ustar => text(self.field::<345, 155>()),
+            // Some readers take it for a prefix here too, and GNU tar for times.
+            Dialect::Gnu | Dialect::V7 if self.field::<345, 155>() != &[0; 155] => {
+                return Err(Error::Header("a prefix where this format has none"));
+            }
             Dialect::Gnu | Dialect::V7 => &[],
         };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        Ok(if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() })
     }
 
     pub(crate) fn link(&self) -> Vec<u8> {
@@ -88,15 +97,12 @@ impl<'a> Header<'a> {
         number(self.field::<136, 12>(), "mtime")
     }
 
-    /// Major and minor number; V7 has none.
+    /// Major and minor number; V7 has zeros there.
     pub(crate) fn device(&self) -> Result<(i64, i64), Error> {
-        match self.dialect() {
-            Dialect::V7 => Ok((0, 0)),
-            Dialect::Ustar | Dialect::Gnu => Ok((
-                number(self.field::<329, 8>(), "major device number")?,
-                number(self.field::<337, 8>(), "minor device number")?,
-            )),
-        }
+        Ok((
+            number(self.field::<329, 8>(), "major device number")?,
+            number(self.field::<337, 8>(), "minor device number")?,
+        ))
     }
 
     /// star's ustar header ends with `tar\0` and has times behind a shorter prefix.
@@ -135,10 +141,12 @@ fn text(field: &[u8]) -> &[u8] {
 fn number(field: &[u8], what: &'static str) -> Result<i64, Error> {
     let malformed = Error::Header(what);
     if let Some((first, rest)) = field.split_first().filter(|(first, _)| **first & 0x80 != 0) {
-        // Sign-extend from bit 6 of the first byte; bit 7 only marks the encoding.
-        let negative = first & 0x40 != 0;
-        let mut value =
-            if negative { i128::from(first | 0x80) - 256 } else { i128::from(first & 0x3f) };
+        // The first byte is the sign; some readers know no other in this place.
+        let mut value = match first {
+            0x80 => 0i128,
+            0xff => -1,
+            _ => return Err(malformed),
+        };
         for byte in rest {
             value = value << 8 | i128::from(*byte);
         }

@@ -53,11 +53,11 @@ pub(crate) fn check_global(mut records: &[u8]) -> Result<(), Error> {
 
 impl Extended {
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        // POSIX: an empty value takes an earlier header's away, so the plain header's stands.
-        if value.is_empty() {
-            return Ok(());
-        }
         match key {
+            // To POSIX and Go "as the plain header says", to Python "empty".
+            b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime" if value.is_empty() => {
+                Err(refused("nothing in", key))
+            }
             b"path" => set_once(&mut self.path, key, text(key, value)?),
             b"linkpath" => set_once(&mut self.link, key, text(key, value)?),
             b"size" => set_once(&mut self.size, key, decimal(key, value)?),
@@ -217,6 +217,7 @@ mod tests {
             ("twice the path", records(&[("path", "a"), ("path", "a")])),
             ("a negative size", records(&[("size", "-1")])),
             ("a size with a fraction", records(&[("size", "1.0")])),
+            ("an empty path", records(&[("path", "")])),
             ("an octal size", records(&[("size", "010")])),
             ("a size beyond 63 bits", records(&[("size", "9223372036854775808")])),
             ("a negative uid", records(&[("uid", "-1")])),

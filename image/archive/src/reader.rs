@@ -49,6 +49,7 @@ struct Pending {
     extended: Option<Extended>,
     long_path: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
+    global: bool,
 }
 
 impl<R: Read> TarReader<R> {
@@ -80,7 +81,10 @@ impl<R: Read> TarReader<R> {
                     let records = self.read_metadata(&header)?;
                     set_once(&mut pending.extended, pax::parse(&records)?)?;
                 }
-                b'g' => pax::check_global(&self.read_metadata(&header)?)?,
+                b'g' => {
+                    pax::check_global(&self.read_metadata(&header)?)?;
+                    pending.global = true;
+                }
                 b'L' => set_once(&mut pending.long_path, self.read_long_name(&header)?)?,
                 b'K' => set_once(&mut pending.long_link, self.read_long_name(&header)?)?,
                 _ => {
@@ -225,7 +229,8 @@ impl<R: Read> Read for TarReader<R> {
 impl Pending {
     /// At the archive's end nothing may be left that speaks of a next entry.
     fn at_end(self) -> Result<Option<Entry>, Error> {
-        if self.extended.is_some() || self.long_path.is_some() || self.long_link.is_some() {
+        let names = self.long_path.is_some() || self.long_link.is_some();
+        if self.extended.is_some() || names || self.global {
             return Err(Error::Truncated);
         }
         Ok(None)
@@ -233,7 +238,8 @@ impl Pending {
 
     fn complete(self, header: &Header<'_>) -> Result<Entry, Error> {
         let extended = self.extended.unwrap_or_default();
-        let path = one_of(extended.path, self.long_path)?.unwrap_or_else(|| header.path());
+        let plain_path = header.path()?;
+        let path = one_of(extended.path, self.long_path)?.unwrap_or(plain_path);
         let link = one_of(extended.link, self.long_link)?;
         let refuse = |why: &str| Err(Error::entry(&path, why));
 
