@@ -4,7 +4,7 @@ use crate::lock::Lock;
 use crate::message::Batch;
 use crate::socket::Socket;
 use crate::subnet::Subnet;
-use crate::{Error, Instance, firewall, forwarding, link, route};
+use crate::{Error, Instance, endpoint, firewall, forwarding, link, route};
 use bulkhead_policy::proto::{Ipv4, NetworkId, NetworkSpec};
 use rustix::io::Errno;
 use std::net::Ipv4Addr;
@@ -43,6 +43,16 @@ impl Network {
     /// The bridge's interface index.
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// The bridge's hardware address.
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        mac(&self.spec)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn assumed(instance: &Instance, spec: NetworkSpec, bridge: String) -> Self {
+        Self { instance: instance.clone(), spec, bridge, index: 0 }
     }
 
     pub(crate) fn subnet(&self) -> Subnet {
@@ -120,7 +130,7 @@ pub fn list_networks(instance: &Instance) -> Result<Vec<Network>, Error> {
 /// one IPv4 forwarding if it was switched on for them.
 ///
 /// # Errors
-/// `NotFound`; `InUse`: interfaces are attached.
+/// `NotFound`; `InUse`: interfaces are attached (see [`crate::detach_dead`]).
 pub fn remove_network(instance: &Instance, id: &NetworkId) -> Result<(), Error> {
     let mut lock = Lock::take()?;
     let mut route = Socket::route()?;
@@ -144,8 +154,7 @@ pub fn remove_all(instance: &Instance) -> Result<(), Error> {
     let networks = list(&mut route, instance)?;
     let mut ports = Vec::new();
     for network in &networks {
-        let veths = link::ports(&mut route, network.index)?;
-        ports.extend(veths.into_iter().filter(|port| port.kind == "veth"));
+        ports.extend(endpoint::ports(&mut route, network)?.into_iter().map(|(port, _)| port));
     }
     take_down(&mut lock, &mut route, instance, &networks, &ports)
 }
@@ -165,9 +174,8 @@ fn make_bridge(
     spec: &NetworkSpec,
     name: &str,
 ) -> Result<u32, Error> {
-    let [a, b, c, d] = spec.gateway.address;
     let mut batch = Batch::default();
-    link::create_bridge(&mut batch, name, [0x02, 0x42, a, b, c, d]);
+    link::create_bridge(&mut batch, name, mac(spec));
     route.commit(&batch)?;
     // The name is ours from here on.
     let mut batch = Batch { tolerate: Some(Errno::AFNOSUPPORT.raw_os_error()), ..Batch::default() };
@@ -216,6 +224,12 @@ fn take_down(
     firewall::apply(&mut lock.netfilter, instance, &left)?;
     forwarding::release(route, &mut lock.netfilter)?;
     links
+}
+
+/// As Docker makes them: unique where addresses are.
+fn mac(spec: &NetworkSpec) -> [u8; 6] {
+    let [a, b, c, d] = spec.gateway.address;
+    [0x02, 0x42, a, b, c, d]
 }
 
 /// The bridge's alias: all there is to know of a network. `ip -d link` shows it.

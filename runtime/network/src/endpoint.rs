@@ -1,7 +1,8 @@
 //! A container's interfaces: a veth pair each, one end a port of the network's bridge.
 
 use crate::bridge::Network;
-use crate::link;
+use crate::instance::PORT;
+use crate::link::{self, Link};
 use crate::message::Batch;
 use crate::socket::Socket;
 use crate::subnet::Subnet;
@@ -61,8 +62,8 @@ pub fn plan_endpoint(
     if ipv4.prefix != subnet.prefix || !subnet.is_host(address) || address == subnet.address {
         return wrong(&format!("address {address}/{} is not free in {subnet}", ipv4.prefix));
     }
-    if mac[0] & 0b11 != 0b10 {
-        return wrong("hardware address is not locally administered and unicast");
+    if mac[0] & 0b11 != 0b10 || mac == network.mac() {
+        return wrong("hardware address is not locally administered and unicast, or the gateway's");
     }
     Ok(EndpointPlan {
         bridge: network.index(),
@@ -74,7 +75,7 @@ pub fn plan_endpoint(
         mtu: spec.mtu,
         isolated: !spec.inter_container,
         table: network.instance().table(),
-        alias: format!("{}port of {container}", network.instance().alias_prefix()),
+        alias: format!("{}{container}", port_prefix(network)),
     })
 }
 
@@ -106,26 +107,64 @@ pub fn attach(child_pid: u32, plans: &[EndpointPlan]) -> Result<(), Error> {
     done
 }
 
+/// Remove the interfaces on a network whose container does not live. The kernel does so by itself, but
+/// some time after the last process of the namespace has ended.
+///
+/// # Errors
+/// The kernel's.
+pub fn detach_dead(network: &Network, lives: impl Fn(&ContainerId) -> bool) -> Result<(), Error> {
+    let mut route = Socket::route()?;
+    let mut batch = Batch { tolerate: Some(Errno::NODEV.raw_os_error()), ..Batch::default() };
+    for (port, container) in ports(&mut route, network)? {
+        if !container.is_some_and(|container| lives(&container)) {
+            link::delete(&mut batch, port.index, &port.name);
+        }
+    }
+    if batch.calls.is_empty() { Ok(()) } else { route.commit(&batch) }
+}
+
+/// Our interfaces on a bridge, and whose they are; none: [`attach`] was cut short.
+pub(crate) fn ports(
+    route: &mut Socket,
+    network: &Network,
+) -> Result<Vec<(Link, Option<ContainerId>)>, Error> {
+    let prefix = port_prefix(network);
+    let ports = link::ports(route, network.index())?.into_iter();
+    let ours = ports.filter_map(|port| match port.alias.strip_prefix(&prefix) {
+        Some(container) => Some((port.clone(), container.parse().ok())),
+        None if port.alias.is_empty() && port.name.starts_with(PORT) => Some((port, None)),
+        None => None,
+    });
+    Ok(ours.filter(|(port, _)| port.kind == "veth").collect())
+}
+
 /// Set up the interfaces from inside: loopback up, addresses, default route. Call as the container's
 /// first process, with `CAP_NET_ADMIN` over its network namespace, after [`attach`].
+///
+/// Call early: the bridge forwards from the interface some tens of microseconds after it came up, when
+/// the kernel's worker has seen its carrier. A packet sent before that is lost, and the next try of
+/// ARP or TCP is a second later.
 ///
 /// # Errors
 /// The kernel's; two default routes are one.
 pub fn configure_inside(plans: &[EndpointPlan]) -> Result<(), Error> {
     let mut socket = Socket::route()?;
     let mut batch = Batch { tolerate: Some(Errno::AFNOSUPPORT.raw_os_error()), ..Batch::default() };
-    link::up(&mut batch, LOOPBACK);
+    let mut addresses = Batch::default();
     for plan in plans {
         let index = link::index(&socket, &plan.name)?;
         let subnet = Subnet { address: plan.ipv4.address.into(), prefix: plan.ipv4.prefix };
+        // Up at once, see above.
         link::without_ipv6(&mut batch, &plan.name);
-        route::add_address(&mut batch, index, subnet);
         link::up(&mut batch, index);
+        route::add_address(&mut addresses, index, subnet);
         if let Some(gateway) = plan.gateway {
-            route::add_default(&mut batch, index, gateway.into());
+            route::add_default(&mut addresses, index, gateway.into());
         }
     }
-    socket.commit(&batch)
+    link::up(&mut batch, LOOPBACK);
+    socket.commit(&batch)?;
+    if plans.is_empty() { Ok(()) } else { socket.commit(&addresses) }
 }
 
 /// Bring up the loopback interface of the calling thread's network namespace.
@@ -134,6 +173,10 @@ pub fn configure_inside(plans: &[EndpointPlan]) -> Result<(), Error> {
 /// The kernel's.
 pub fn loopback_up() -> Result<(), Error> {
     configure_inside(&[])
+}
+
+fn port_prefix(network: &Network) -> String {
+    format!("{}port of ", network.instance().alias_prefix())
 }
 
 fn configure_ports(route: &mut Socket, plans: &[EndpointPlan]) -> Result<(), Error> {

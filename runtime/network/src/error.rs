@@ -61,15 +61,7 @@ impl Error {
 
     /// The errno, if the kernel said no.
     pub fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Kernel { source, .. } => source.raw_os_error(),
-            Self::Invalid { .. }
-            | Self::Exists { .. }
-            | Self::Overlap { .. }
-            | Self::NotFound { .. }
-            | Self::InUse { .. }
-            | Self::Exhausted { .. } => None,
-        }
+        if let Self::Kernel { source, .. } = self { source.raw_os_error() } else { None }
     }
 }
 
@@ -90,14 +82,6 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Kernel { source, .. } => Some(source),
-            Self::Invalid { .. }
-            | Self::Exists { .. }
-            | Self::Overlap { .. }
-            | Self::NotFound { .. }
-            | Self::InUse { .. }
-            | Self::Exhausted { .. } => None,
-        }
+        if let Self::Kernel { source, .. } = self { Some(source) } else { None }
     }
 }

@@ -170,3 +170,39 @@ fn ifname(name: &str) -> Vec<u8> {
     key.resize(16, 0);
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::MAX_NETWORKS;
+    use bulkhead_policy::proto::{Ipv4, NetworkId, NetworkSpec};
+
+    #[test]
+    fn the_most_networks_fit_one_batch() {
+        std::thread::spawn(|| {
+            #[allow(deprecated, reason = "a network namespace shares no descriptors")]
+            rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
+            let instance = Instance::new("").unwrap();
+            let network = |number: usize| {
+                let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
+                let spec = NetworkSpec {
+                    id: NetworkId::from_bytes([low; 32]),
+                    gateway: Ipv4 { address: [10, high, low, 1], prefix: 24 },
+                    internal: false,
+                    inter_container: true,
+                    masquerade: true,
+                    mtu: 1500,
+                    default: false,
+                };
+                Network::assumed(&instance, spec, format!("bh-{number:012}"))
+            };
+            let networks: Vec<Network> = (0..MAX_NETWORKS).map(network).collect();
+            let mut socket = Socket::netfilter().unwrap();
+            apply(&mut socket, &instance, &networks).unwrap();
+            apply(&mut socket, &instance, &networks).unwrap();
+            apply(&mut socket, &instance, &[]).unwrap();
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -3,6 +3,9 @@
 use bulkhead_policy::proto::{ContainerId, NetworkId};
 use std::fmt;
 
+/// How the names of container interfaces on the host begin.
+pub(crate) const PORT: &str = "bv";
+
 /// Which engine: all names that the kernel shows hold its tag.
 ///
 /// | | installed engine (no tag) | tag `89abcdef` |
@@ -63,7 +66,7 @@ impl Instance {
 
     /// The host's end of a container's veth pair; `index` is below 32.
     pub(crate) fn port(container: &ContainerId, index: usize) -> String {
-        format!("bv{}-{index}", Digits(container.as_bytes(), 5))
+        format!("{PORT}{}-{index}", Digits(container.as_bytes(), 5))
     }
 
     /// How the alias of every link of this engine begins.

@@ -28,7 +28,9 @@ mod uapi;
 pub use bridge::{
     MAX_NETWORKS, Network, create_network, list_networks, open_network, remove_all, remove_network,
 };
-pub use endpoint::{EndpointPlan, attach, configure_inside, loopback_up, plan_endpoint};
+pub use endpoint::{
+    EndpointPlan, attach, configure_inside, detach_dead, loopback_up, plan_endpoint,
+};
 pub use error::Error;
 pub use instance::{Instance, InvalidTag};
 pub use snapshot::{Snapshot, snapshot};

@@ -101,6 +101,7 @@ pub(crate) fn create_veth(batch: &mut Batch, plan: &EndpointPlan, namespace_of: 
         a.text(rt::IFLA_IFNAME, &plan.host_name);
         a.u32(rt::IFLA_MTU, plan.mtu);
         a.u32(rt::IFLA_MASTER, plan.bridge);
+        one_queue(a);
         a.nested(rt::IFLA_LINKINFO, |a| {
             a.text(rt::IFLA_INFO_KIND, "veth");
             a.nested(rt::IFLA_INFO_DATA, |a| {
@@ -110,6 +111,7 @@ pub(crate) fn create_veth(batch: &mut Batch, plan: &EndpointPlan, namespace_of: 
                     a.bytes(rt::IFLA_ADDRESS, &plan.mac);
                     a.u32(rt::IFLA_MTU, plan.mtu);
                     a.u32(rt::IFLA_NET_NS_PID, namespace_of);
+                    one_queue(a);
                 });
             });
         });
@@ -179,6 +181,12 @@ fn dump(socket: &mut Socket, filter: impl FnOnce(&mut Attributes<'_>)) -> Result
         }
         Some(link)
     })
+}
+
+/// A veth with a queue a processor takes a third longer to make and is no faster without XDP.
+fn one_queue(to: &mut Attributes<'_>) {
+    to.u32(rt::IFLA_NUM_TX_QUEUES, 1);
+    to.u32(rt::IFLA_NUM_RX_QUEUES, 1);
 }
 
 /// `struct ifinfomsg`: family, type, index, flags, and which flags to change: those set.

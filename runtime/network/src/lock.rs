@@ -58,3 +58,24 @@ impl Drop for Lock {
         drop(change.commit(&mut self.netfilter));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_ends_with_its_holders_socket() {
+        std::thread::spawn(|| {
+            #[allow(deprecated, reason = "a network namespace shares no descriptors")]
+            rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
+            let mut killed = Lock::take().unwrap();
+            // As the kernel does with a process that is killed.
+            drop(std::mem::replace(&mut killed.netfilter, Socket::netfilter().unwrap()));
+            let begin = Instant::now();
+            drop(Lock::take().unwrap());
+            assert!(begin.elapsed() < PATIENCE);
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -42,6 +42,8 @@ pub(crate) mod rt {
     pub(crate) const IFLA_AF_SPEC: u16 = 26;
     pub(crate) const IFLA_GROUP: u16 = 27;
     pub(crate) const IFLA_EXT_MASK: u16 = 29;
+    pub(crate) const IFLA_NUM_TX_QUEUES: u16 = 31;
+    pub(crate) const IFLA_NUM_RX_QUEUES: u16 = 32;
     pub(crate) const RTEXT_FILTER_SKIP_STATS: u32 = 8;
     pub(crate) const IFLA_INFO_KIND: u16 = 1;
     pub(crate) const IFLA_INFO_DATA: u16 = 2;

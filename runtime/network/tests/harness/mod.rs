@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_millis(400);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-#[derive(Debug)]
 /// A fresh network namespace; it ends with the value.
+#[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) tid: u32,
     jobs: mpsc::Sender<Job>,
@@ -30,6 +30,8 @@ impl Namespace {
         std::thread::spawn(move || {
             #[allow(deprecated, reason = "a network namespace shares no descriptors")]
             rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
+            // A new namespace has what the machine has.
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
             ready.send(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()).unwrap();
             queue.into_iter().for_each(|job| job());
         });
@@ -105,8 +107,14 @@ impl Namespace {
         plans: Vec<EndpointPlan>,
     ) -> Result<(), bulkhead_network::Error> {
         let (tid, inside) = (self.tid, plans.clone());
+        let ports: Vec<String> = plans.iter().map(|plan| plan.host_name.clone()).collect();
         host.run(move || attach(tid, &plans))?;
-        self.run(move || configure_inside(&inside))
+        self.run(move || configure_inside(&inside))?;
+        for port in ports {
+            let state = format!("ip -d link show dev {port} | grep -q 'state forwarding'");
+            host.sh(&format!("timeout 10 sh -c \"until {state}; do :; done\""));
+        }
+        Ok(())
     }
 }
 
