@@ -3,6 +3,7 @@
 
 mod container;
 mod grant;
+mod join;
 mod mounts;
 mod network;
 mod process;
@@ -18,6 +19,7 @@ use crate::rule::{self, Judge, Refused};
 use bulkhead_proto::{ContainerSpec, ExecSpec, NetworkSpec, Request, UnpackRequest, UpdateRequest};
 
 pub use grant::pinned;
+pub use join::decide_join;
 pub(crate) use network::mask;
 pub use process::RLIMITS;
 #[cfg(feature = "tools")]

@@ -17,7 +17,7 @@ pub mod seccomp;
 mod table;
 
 pub use bulkhead_proto as proto;
-pub use decide::{Peer, RLIMITS, decide, pinned};
+pub use decide::{Peer, RLIMITS, decide, decide_join, pinned};
 #[cfg(feature = "tools")]
 pub use decide::{Review, review};
 pub use effective::*;

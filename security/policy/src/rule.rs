@@ -35,6 +35,7 @@ rules! {
     UTS_HOST "utsns.host" "[namespaces] uts_host = true in policy.toml"
     CGROUP_HOST "cgroupns.host" "[namespaces] cgroup_host = true in policy.toml"
     JOIN "namespace.join" "[namespaces] join = true in policy.toml"
+    JOIN_GRANT "namespace.join.grant" "exec = true in the [[grants]] entry of that container"
     SECCOMP_UNCONFINED "seccomp.unconfined" "[seccomp] unconfined = true in policy.toml"
     SECCOMP_PROGRAM "seccomp.program" "[seccomp] program = true in policy.toml"
     NO_NEW_PRIVS "no_new_privs" "[no_new_privs] may_be_off = true in policy.toml"

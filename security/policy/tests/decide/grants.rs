@@ -3,7 +3,8 @@
 use crate::request::*;
 use bulkhead_policy::proto::*;
 use bulkhead_policy::{
-    BindIdmap, BindRoot, EffectiveContainer, Grant, Permitted, Policy, Refused, capability,
+    BindIdmap, BindRoot, EffectiveContainer, Grant, Peer, Permitted, Policy, Refused, capability,
+    decide_join,
 };
 
 /// A backup program that reads the host's root directory and a disk.
@@ -217,4 +218,46 @@ fn a_grant_that_pins_too_little_is_no_policy() {
         policy.sections = list([section]);
         assert!(policy.check().is_err(), "{what}");
     }
+}
+
+/// What a request that joins a container in these ways gets.
+fn join(
+    held: &EffectiveContainer,
+    change: fn(&mut Namespaces, ContainerId),
+) -> Result<(), Refused> {
+    let mut spec = harmless();
+    change(&mut spec.namespaces, held.spec.id);
+    decide_join(&policy(), Peer { uid: UID }, &spec, held.spec.id, held)
+}
+
+#[track_caller]
+fn assert_rule(outcome: Result<(), Refused>, wanted: &str) {
+    match outcome {
+        Err(Refused::Denied { rule, .. }) => assert_eq!(rule, wanted),
+        other => panic!("{wanted}: {other:?}"),
+    }
+}
+
+#[test]
+fn nobody_gets_the_hosts_namespaces_by_joining_who_has_them() {
+    let pid: fn(&mut Namespaces, ContainerId) = |wanted, id| wanted.pid = Share::Container { id };
+    let network: fn(&mut Namespaces, ContainerId) =
+        |wanted, id| wanted.network = NetworkMode::Container { id };
+    let mut held = create(wanted()).unwrap();
+    held.spec.namespaces.user = UserMode::Private;
+    assert_rule(join(&held, pid), "namespace.join.grant");
+    assert_rule(join(&held, network), "namespace.join.grant");
+    held.grant.as_mut().unwrap().exec = true;
+    assert_rule(join(&held, pid), "pidns.host");
+    assert_eq!(join(&held, network), Ok(()), "its network is its own");
+    held.grant = None;
+    held.spec.namespaces.network = NetworkMode::Host;
+    assert_rule(join(&held, network), "netns.host");
+    held.spec.namespaces.pid = Share::Private;
+    assert_eq!(join(&held, pid), Ok(()));
+    held.spec.namespaces.ipc = Share::Host;
+    assert_rule(join(&held, |wanted, id| wanted.ipc = Share::Container { id }), "ipcns.host");
+    held.spec.namespaces.user = UserMode::Host;
+    assert!(matches!(join(&held, pid), Err(Refused::Invalid { .. })));
+    assert_eq!(join(&held, |_, _| ()), Ok(()), "nothing is joined");
 }
