@@ -8,12 +8,12 @@ use bulkhead_archive::{Entry, Kind, TarWriter, Time};
 use bulkhead_engine::{Engine, ErrorKind};
 use bulkhead_image::Digest;
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, Cursor, Read as _};
+use std::io::{self, Cursor};
 
 /// The name of the image.
 const NAME: &str = "bulkhead/hello:latest";
 /// More than this is not our program, in bytes.
+#[cfg(not(feature = "embedded-hello"))]
 const MAX_PROGRAM_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The program, found but not read: most starts do not need it.
@@ -23,8 +23,10 @@ pub(crate) enum Program {
     #[cfg(feature = "embedded-hello")]
     Embedded(&'static [u8]),
     /// A file beside it, opened before the sandbox closes.
-    Beside(File),
+    #[cfg(not(feature = "embedded-hello"))]
+    Beside(std::fs::File),
     /// Not there: then there is no such image.
+    #[cfg(not(feature = "embedded-hello"))]
     Missing,
 }
 
@@ -39,7 +41,7 @@ impl Program {
     #[cfg(not(feature = "embedded-hello"))]
     pub(crate) fn find() -> Self {
         let beside = std::env::current_exe().map(|own| own.with_file_name("bulkhead-hello"));
-        match beside.and_then(File::open) {
+        match beside.and_then(std::fs::File::open) {
             Ok(file) => Self::Beside(file),
             Err(error) => {
                 tracing::debug!("no {NAME}: {error}");
@@ -71,11 +73,14 @@ impl Program {
         match self {
             #[cfg(feature = "embedded-hello")]
             Self::Embedded(program) => Ok(Some(program.to_vec())),
+            #[cfg(not(feature = "embedded-hello"))]
             Self::Beside(file) => {
+                use io::Read as _;
                 let mut program = Vec::new();
                 file.take(MAX_PROGRAM_BYTES).read_to_end(&mut program)?;
                 Ok(Some(program))
             }
+            #[cfg(not(feature = "embedded-hello"))]
             Self::Missing => Ok(None),
         }
     }
@@ -126,4 +131,34 @@ fn tar(files: &[(&str, u32, &[u8])]) -> io::Result<Vec<u8>> {
         tar.append(&entry, contents)?;
     }
     tar.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bulkhead_archive::{Limits, TarReader};
+    use std::io::Read as _;
+
+    #[test]
+    fn the_image_is_an_archive_that_docker_save_would_write() {
+        let archive = archive(Some(b"program")).unwrap().unwrap();
+        let limits = Limits { entries: 8, bytes: 1 << 20 };
+        let mut entries = TarReader::new(Cursor::new(&archive), limits);
+        let mut files = Vec::new();
+        while let Some(entry) = entries.next_entry().unwrap() {
+            let mut contents = Vec::new();
+            entries.read_to_end(&mut contents).unwrap();
+            files.push((String::from_utf8(entry.path).unwrap(), contents));
+        }
+        let [manifest, config, layer] = &files[..] else { panic!("{files:?}") };
+        assert_eq!((manifest.0.as_str(), layer.0.as_str()), ("manifest.json", "layer.tar"));
+        let config = String::from_utf8_lossy(&config.1);
+        assert!(config.contains(&Digest::of(&layer.1).to_string()), "{config}");
+    }
+
+    #[test]
+    fn the_same_program_makes_the_same_image() {
+        assert_eq!(archive(Some(b"x")).unwrap(), archive(Some(b"x")).unwrap());
+        assert_eq!(archive(None).unwrap(), None);
+    }
 }
