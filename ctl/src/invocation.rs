@@ -5,7 +5,8 @@ use crate::failure::Failure;
 use crate::flags::table::{self, GLOBAL, GROUPS};
 use crate::flags::{self, Action, Args, Command, UsageError, help};
 use crate::output::print;
-use crate::{commands, engine};
+use crate::policy::PolicyArgs;
+use crate::{commands, engine, policy};
 
 /// Parse the arguments of this process and do what they say.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -106,10 +107,15 @@ fn help_about(words: &[String]) -> Result<(), Failure> {
 }
 
 fn perform(command: &Command, args: &Args, host: Option<&str>) -> Result<(), Failure> {
-    match command.action {
-        Action::Up => return engine::up(args),
-        Action::Down => return engine::down(args),
-        _ => {}
+    // These work on the host, without an engine.
+    if command.action == Action::Up {
+        return engine::up(args);
+    }
+    if command.action == Action::Down {
+        return engine::down(args);
+    }
+    if let Some(policy) = policy_args(command.action, args)? {
+        return report(&policy);
     }
     let client = Client::new(Endpoint::choose(host)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,4 +127,29 @@ fn perform(command: &Command, args: &Args, host: Option<&str>) -> Result<(), Fai
     // Threads that wait for input or output are not waited for: the process ends with them.
     runtime.shutdown_background();
     result
+}
+
+fn policy_args(action: Action, args: &Args) -> Result<Option<PolicyArgs>, Failure> {
+    let input = args.last("in").unwrap_or("/etc/bulkhead/policy.toml").into();
+    let uid = args.int("uid").and_then(|uid| u32::try_from(uid).ok());
+    if action == Action::PolicyCheck {
+        return Ok(Some(PolicyArgs::Check { input, uid }));
+    }
+    if action == Action::PolicyCompile {
+        let output = args.last("out").ok_or_else(|| {
+            Failure::with_code(125, "--out FILE is needed, for example /etc/bulkhead/policy.bin")
+        })?;
+        return Ok(Some(PolicyArgs::Compile { input, output: output.into(), uid }));
+    }
+    Ok((action == Action::PolicyExplain).then(|| PolicyArgs::Explain {
+        request: args.at(0).into(),
+        policy: args.last("policy").unwrap_or("/etc/bulkhead/policy.bin").into(),
+        uid,
+    }))
+}
+
+fn report(args: &PolicyArgs) -> Result<(), Failure> {
+    let report = policy::run(args).map_err(|error| Failure::new(error.to_string()))?;
+    print::out(&report.text)?;
+    if report.good { Ok(()) } else { Err(Failure::silent(1)) }
 }

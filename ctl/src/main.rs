@@ -15,6 +15,7 @@ mod failure;
 mod flags;
 mod invocation;
 mod output;
+mod policy;
 mod session;
 
 use std::process::ExitCode;

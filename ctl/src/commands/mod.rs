@@ -65,7 +65,11 @@ pub(crate) async fn perform(
         Action::Version => version::version(client, args).await,
         Action::Wait => lifecycle::wait(client, args).await,
         // These work on the host; `invocation` has taken them already.
-        Action::Up | Action::Down => Ok(()),
+        Action::Up
+        | Action::Down
+        | Action::PolicyCheck
+        | Action::PolicyCompile
+        | Action::PolicyExplain => Ok(()),
     }
 }
 

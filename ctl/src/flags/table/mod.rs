@@ -11,10 +11,11 @@ mod top_level;
 use super::{Action, Command, Count, Flag, Kind};
 
 /// Words under which commands are gathered, and what they are about.
-pub(crate) const GROUPS: [(&str, &str); 4] = [
+pub(crate) const GROUPS: [(&str, &str); 5] = [
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("network", "Manage networks"),
+    ("policy", "Manage what the root daemon permits"),
     ("system", "Manage Bulkhead"),
 ];
 
@@ -71,6 +72,39 @@ const HOST: &[Command] = &[
         count: Count::Exactly(0),
         stops: false,
         action: Action::Down,
+    },
+    Command {
+        path: "policy compile",
+        aliases: &[],
+        usage: "[OPTIONS] --out FILE",
+        about: "Compile a policy to the table that the root daemon loads",
+        also: &[],
+        flags: &[system::POLICY_IN, system::POLICY_OUT],
+        count: Count::Exactly(0),
+        stops: false,
+        action: Action::PolicyCompile,
+    },
+    Command {
+        path: "policy check",
+        aliases: &[],
+        usage: "[OPTIONS]",
+        about: "Show what a policy means, with every default spelled out",
+        also: &[],
+        flags: &[system::POLICY_IN],
+        count: Count::Exactly(0),
+        stops: false,
+        action: Action::PolicyCheck,
+    },
+    Command {
+        path: "policy explain",
+        aliases: &[],
+        usage: "[OPTIONS] REQUEST.json",
+        about: "Show what a policy makes of a request to create a container",
+        also: &[],
+        flags: &[system::POLICY_EXPLAIN],
+        count: Count::Exactly(1),
+        stops: false,
+        action: Action::PolicyExplain,
     },
 ];
 

@@ -85,3 +85,19 @@ pub(super) const DOWN: &[Flag] = &[
     Flag::long("purge", Kind::Bool, "Also delete the engine's data (implies --all)"),
     Flag::long("timeout", Kind::Duration, "How long to wait for each daemon to end (default 30s)"),
 ];
+
+/// Of `policy compile` and `policy check`.
+pub(super) const POLICY_IN: &[Flag] = &[
+    Flag::long("in", Kind::Text, "The policy as written (default \"/etc/bulkhead/policy.toml\")"),
+    Flag::long("uid", Kind::Uint, "The API daemon's uid, for sections that name none"),
+];
+
+/// Of `policy compile`.
+pub(super) const POLICY_OUT: &[Flag] =
+    &[Flag::long("out", Kind::Text, "The table to write, for example /etc/bulkhead/policy.bin")];
+
+/// Of `policy explain`.
+pub(super) const POLICY_EXPLAIN: &[Flag] = &[
+    Flag::long("policy", Kind::Text, "The table (default \"/etc/bulkhead/policy.bin\")"),
+    Flag::long("uid", Kind::Uint, "Who asks (default: the policy's only peer)"),
+];
