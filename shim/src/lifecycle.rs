@@ -8,7 +8,9 @@ use crate::reply::ReplyTo;
 use crate::server::{Answer, Server};
 use crate::spawn::{self, Job, What};
 use crate::table::{Container, State, Task};
-use bulkhead_policy::{Counts, EffectiveContainer, EffectiveExec, Permit, seccomp};
+use bulkhead_policy::{
+    Counts, EffectiveContainer, EffectiveExec, Peer, Permit, decide_join, seccomp,
+};
 use bulkhead_proto::{
     ContainerId, ContainerSpec, NetworkMode, Phase, Refusal, Share, Target, UserMode,
 };
@@ -35,7 +37,7 @@ impl Server {
             return Err(not_found(format_args!("layer sha256:{layer}")));
         }
         let program = program(permit.granted().confinement.seccomp_program, fds)?;
-        let joined = self.joined(spec)?;
+        let joined = self.joined(spec, to)?;
         let fresh = !self.table.containers.contains_key(&spec.id);
         self.room_for(permit.granted(), fresh, to)?;
         let base = self.claim_ids(spec)?;
@@ -283,8 +285,14 @@ impl Server {
     }
 
     /// Namespaces of other containers that this one joins.
-    fn joined(&mut self, spec: &ContainerSpec) -> Result<Joined, Refusal> {
+    fn joined(&mut self, spec: &ContainerSpec, to: ReplyTo) -> Result<Joined, Refusal> {
         let mut joined = Joined::default();
+        let asker = Peer { uid: self.peers.get(to.peer).map_or(u32::MAX, |peer| peer.uid) };
+        for id in joins(spec) {
+            let held = self.table.containers.get(&id).and_then(|held| held.effective.clone());
+            let held = held.ok_or_else(|| not_found(format_args!("container {id}")))?;
+            decide_join(&self.host.policy, asker, spec, id, &held)?;
+        }
         let mut open = |id: ContainerId, kind: &str| -> Result<OwnedFd, Refusal> {
             let task = self.table.live(&Target::Container { id })?;
             let process = task.process.as_ref().ok_or_else(|| not_found(format_args!("container {id}")))?;
@@ -308,6 +316,19 @@ impl Server {
         }
         Ok(joined)
     }
+}
+
+/// The containers whose namespaces this one joins.
+fn joins(spec: &ContainerSpec) -> impl Iterator<Item = ContainerId> {
+    let shared = |share: Share| match share {
+        Share::Container { id } => Some(id),
+        Share::Private | Share::Host => None,
+    };
+    let network = match spec.namespaces.network {
+        NetworkMode::Container { id } => Some(id),
+        NetworkMode::None | NetworkMode::Host | NetworkMode::Endpoints => None,
+    };
+    [shared(spec.namespaces.pid), shared(spec.namespaces.ipc), network].into_iter().flatten()
 }
 
 /// The container whose user namespace this one has to share: processes see each other's, so they

@@ -7,7 +7,8 @@ use crate::reply::ReplyTo;
 use crate::server::{Answer, Server};
 use bulkhead_policy::Permit;
 use bulkhead_proto::{
-    ByteString, Hello, LayerId, NetworkId, NetworkSpec, PAGE, Refusal, Reply, UnpackRequest,
+    ByteString, ContainerId, Hello, LayerId, NetworkId, NetworkSpec, PAGE, Refusal, Reply, Target,
+    UnpackRequest,
 };
 use std::os::fd::OwnedFd;
 
@@ -89,6 +90,13 @@ impl Server {
 
     /// `RemoveNetwork`
     pub(crate) fn remove_network(&mut self, permit: &Permit<NetworkId>) -> Result<Answer, Refusal> {
+        // The kernel takes a dead container's link away some time after its last process.
+        let network = bulkhead_network::open_network(&self.host.instance, permit.granted())
+            .map_err(because)?;
+        let lives = |id: &ContainerId| {
+            self.table.tasks.contains_key(&Target::Container { id: *id })
+        };
+        bulkhead_network::detach_dead(&network, lives).map_err(because)?;
         bulkhead_network::remove_network(&self.host.instance, permit.granted())
             .map_err(because)?;
         Ok(Answer::DONE)
