@@ -59,14 +59,15 @@ impl Error {
 }
 
 fn cannot_connect(endpoint: &str, source: &io::Error) -> String {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => format!(
-            "permission denied while trying to connect to the Bulkhead engine at {endpoint}"
-        ),
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
+    let kind = source.kind();
+    if kind == io::ErrorKind::PermissionDenied {
+        format!("permission denied while trying to connect to the Bulkhead engine at {endpoint}")
+    } else if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        format!(
             "Cannot connect to the Bulkhead engine at {endpoint}. Is it running? \
              (`bulkhead up` starts one)"
-        ),
-        _ => format!("Cannot connect to the Bulkhead engine at {endpoint}: {source}"),
+        )
+    } else {
+        format!("Cannot connect to the Bulkhead engine at {endpoint}: {source}")
     }
 }

@@ -148,14 +148,8 @@ fn row(image: &Json, name: Name, truncate: bool) -> Row {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let float = |number: i64| number as f64;
     let size = image.at("Size").int();
-    let shared = match image.at("SharedSize") {
-        Json::Int(shared) => *shared,
-        _ => -1,
-    };
-    let containers = match image.at("Containers") {
-        Json::Int(containers) => *containers,
-        _ => -1,
-    };
+    let known = |key| if let Json::Int(number) = image.at(key) { *number } else { -1 };
+    let (shared, containers) = (known("SharedSize"), known("Containers"));
     let unless_unknown =
         |unknown: bool, text: String| if unknown { "N/A".to_owned() } else { text };
     Row::of([

@@ -164,12 +164,15 @@ impl<'a> IdFile<'a> {
             return Ok(Self(None));
         }
         let path = Path::new(path);
-        let file = File::create_new(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Failure::new(format!(
-                "container ID file found, make sure the other container isn't running or delete {}",
-                path.display()
-            )),
-            _ => Failure::io("failed to create the container ID file", &error),
+        let file = File::create_new(path).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                return Failure::new(format!(
+                    "container ID file found, make sure the other container isn't running or \
+                     delete {}",
+                    path.display()
+                ));
+            }
+            Failure::io("failed to create the container ID file", &error)
         })?;
         Ok(Self(Some((path, file))))
     }

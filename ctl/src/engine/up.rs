@@ -93,7 +93,7 @@ fn apid<'a>(layout: &Layout, programs: &Path, account: Account, args: &Args) -> 
 pub(super) fn programs(asked: Option<&str>) -> Result<PathBuf, Failure> {
     let own =
         std::env::current_exe().map_err(|error| Failure::io("the path of this program", &error))?;
-    let beside = own.parent().unwrap_or(Path::new("/")).to_owned();
+    let beside = own.parent().unwrap_or_else(|| Path::new("/")).to_owned();
     let candidates = match asked {
         Some(asked) => {
             let asked = Path::new(asked);

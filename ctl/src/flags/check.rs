@@ -276,3 +276,70 @@ pub(super) fn device_iops(value: &str) -> Result<(), String> {
 pub(super) fn device_weight(value: &str) -> Result<(), String> {
     devices::weight(value).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_go() {
+        for (text, nanoseconds) in [
+            ("0", Some(0)),
+            ("1ns", Some(1)),
+            ("1.5s", Some(1_500_000_000)),
+            ("1h2m3s", Some(3_723_000_000_000)),
+            ("-1m", Some(-60_000_000_000)),
+            ("100us", Some(100_000)),
+            ("", None),
+            ("5", None),
+            ("5d", None),
+            ("s", None),
+        ] {
+            assert_eq!(parse_duration(text).ok(), nanoseconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("32", Some(32)),
+            ("32b", Some(32)),
+            ("32 kb", Some(32 << 10)),
+            ("32KiB", Some(32 << 10)),
+            ("1.5g", Some(3 << 29)),
+            ("", None),
+            ("m", None),
+            ("-1", None),
+            ("1kk", None),
+        ] {
+            assert_eq!(parse_size(text).ok(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_domains() {
+        for good in ["a:1.2.3.4", "a:::1", "a=[::1]", "a:host-gateway"] {
+            assert_eq!(extra_host(good), Ok(()), "{good}");
+        }
+        for bad in ["a", ":1.2.3.4", "a:b"] {
+            assert!(extra_host(bad).is_err(), "{bad}");
+        }
+        for good in [".", "example.org", "a-b.c.", "x_y"] {
+            assert_eq!(dns_search(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a..b", "-a.b", "1.2.3.4"] {
+            assert!(dns_search(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn device_cgroup_rules() {
+        for good in ["c 1:3 rwm", "a *:* r", "b 8:* m"] {
+            assert_eq!(device_cgroup_rule(good), Ok(()), "{good}");
+        }
+        for bad in ["", "x 1:3 r", "c 1 r", "c 1:3 rwx", "c 1:3 rwmr", "c 1:3"] {
+            assert!(device_cgroup_rule(bad).is_err(), "{bad}");
+        }
+    }
+}

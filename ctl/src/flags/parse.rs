@@ -200,3 +200,72 @@ fn check_count(command: &Command, count: usize) -> Result<(), UsageError> {
     };
     Err(UsageError::Count(says))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::table;
+
+    fn parsed(command: &str, line: &str) -> Result<Args, UsageError> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(table::find("", command).unwrap(), &words)
+    }
+
+    #[test]
+    fn short_flags_cluster_and_take_values_in_every_way() {
+        for line in ["-itm 5 -e=A=1 x", "-i -t -m5 -eA=1 x", "-it -m=5 --env A=1 x"] {
+            let args = parsed("run", line).unwrap();
+            assert!(args.on("interactive") && args.on("tty"), "{line}");
+            assert_eq!((args.bytes("memory"), args.text("env")), (Some(5), "A=1"), "{line}");
+            assert_eq!(args.positional(), ["x"], "{line}");
+        }
+    }
+
+    #[test]
+    fn switches_can_be_unset() {
+        let args = parsed("run", "--rm=false -t=0 --sig-proxy=false x").unwrap();
+        assert!(!args.on("rm") && !args.on("tty") && !args.on_unless_unset("sig-proxy"));
+        assert!(parsed("run", "x").unwrap().on_unless_unset("sig-proxy"));
+    }
+
+    #[test]
+    fn flags_end_where_another_command_begins() {
+        assert_eq!(
+            parsed("run", "x ls -la --rm").unwrap().positional(),
+            ["x", "ls", "-la", "--rm"]
+        );
+        assert_eq!(parsed("exec", "-i c -- x").unwrap().positional(), ["c", "--", "x"]);
+        let args = parsed("rm", "a -f b").unwrap();
+        assert!(args.on("force"), "elsewhere they may follow");
+        assert_eq!(args.positional(), ["a", "b"]);
+        assert_eq!(parsed("rm", "-- -f").unwrap().positional(), ["-f"]);
+    }
+
+    #[test]
+    fn older_names_mean_the_same() {
+        assert_eq!(parsed("run", "--net host x").unwrap().text("network"), "host");
+    }
+
+    #[test]
+    fn errors_are_those_of_pflag() {
+        let flag = |text: &str| Some(UsageError::Flag(text.to_owned()));
+        let count = |text: &str| Some(UsageError::Count(text.to_owned()));
+        for (command, line, error) in [
+            ("run", "--foo x", flag("unknown flag: --foo")),
+            ("run", "-z x", flag("unknown shorthand flag: 'z' in -z")),
+            ("run", "-dm", flag("flag needs an argument: 'm' in -m")),
+            ("run", "--memory", flag("flag needs an argument: --memory")),
+            ("run", "---x", flag("bad flag syntax: ---x")),
+            ("run", "-d", count("requires at least 1 argument")),
+            ("exec", "a", count("requires at least 2 arguments")),
+            ("ps", "a", count("accepts no arguments")),
+            ("logs", "", count("requires 1 argument")),
+            ("images", "a b", count("requires at most 1 argument")),
+            ("ps", "-h", Some(UsageError::Help)),
+            ("run", "--help", Some(UsageError::Help)),
+            ("run", "-h", flag("flag needs an argument: 'h' in -h")),
+        ] {
+            assert_eq!(parsed(command, line).err(), error, "{command} {line}");
+        }
+    }
+}
