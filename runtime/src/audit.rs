@@ -214,7 +214,7 @@ impl Audit<'_> {
     }
 
     fn cgroup(&mut self, text: &str) {
-        const CONTROLLERS: [&str; 5] = ["memory", "pids", "devices", "cpu", "freezer"];
+        const CONTROLLERS: [&str; 4] = ["memory", "pids", "devices", "cpu"];
         let expected = &self.expected.cgroup;
         let name = self.expected.container.spec.id.to_string();
         let mut seen = false;

@@ -5,11 +5,11 @@ use crate::idmap::{Map, write_proc};
 use crate::init;
 use crate::line::{Line, News, Word};
 use crate::plan::{Ids, Joined, Plan};
-use crate::process::{self, Bounds};
+use crate::process::{self, Bounds, Limits};
 use crate::sources::Sources;
 use crate::stdio::{Near, Streams};
 use bulkhead_cgroup::Entrance;
-use bulkhead_policy::proto::{HostOr, NetworkMode, Rlimit, Share, UserMode};
+use bulkhead_policy::proto::{HostOr, NetworkMode, Share, UserMode};
 use bulkhead_sys::clone::{Clone as How, clone};
 use bulkhead_sys::fork::{self, Forked, SingleThreaded};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -72,7 +72,10 @@ pub fn create(plan: &Plan<'_>) -> Result<Created, Error> {
     let (sources, stdio, far) = Sources::open(plan)?;
     let (line, theirs) = Line::pair()?;
     let entrance = plan.cgroup.entrance().map_err(Error::Cgroup)?;
+    let process = &container.spec.process;
+    let limits = Limits { all: &container.rlimits, asked: &process.rlimits };
     let bounds = Bounds {
+        own_limits: (plan.ids == Ids::Host).then_some(limits),
         capabilities: container.confinement.capabilities,
         no_new_privs: container.confinement.no_new_privs,
         filters: process::filters(&container.confinement, plan.seccomp_program.as_deref()),
@@ -87,9 +90,8 @@ pub fn create(plan: &Plan<'_>) -> Result<Created, Error> {
         bulkhead_network::attach(child.pid(), &plan.endpoints).map_err(Error::Network)?;
         line.tell(Word::Connected)?;
     }
-    child.limit(container.spec.process.oom_score_adj, &[])?;
     let terminal = child.until_ready(&line)?;
-    child.limit(None, &container.rlimits)?;
+    child.limit(process.oom_score_adj, plan.ids, limits)?;
     let stdio = far.complete(terminal)?;
     let (pid, pidfd) = child.keep();
     Ok(Created { pid, pidfd, stdio, gate: Gate::new(line) })
@@ -103,7 +105,7 @@ pub(crate) struct Job<'a> {
     pub stdio: Near,
     pub line: Line,
     pub entrance: Entrance<'a>,
-    pub bounds: Bounds,
+    pub bounds: Bounds<'a>,
 }
 
 /// A new process that does not outlive a failure: killed and reaped if dropped.
@@ -124,12 +126,21 @@ impl Child {
         self.0.take().unwrap_or_else(|| unreachable!("taken only here"))
     }
 
-    /// Its place in the OOM killer's order, and its resource limits, for which it has no right.
-    pub(crate) fn limit(&self, oom: Option<i16>, limits: &[Rlimit]) -> Result<(), Error> {
-        if let Some(adjustment) = oom {
-            write_proc(self.pid(), "oom_score_adj", &adjustment.to_string())?;
+    /// Its place in the OOM killer's order, and its resource limits.
+    pub(crate) fn limit(
+        &self,
+        oom_score_adj: Option<i16>,
+        ids: Ids,
+        limits: Limits<'_>,
+    ) -> Result<(), Error> {
+        let adjustment = oom_score_adj.unwrap_or(0);
+        write_proc(self.pid(), "oom_score_adj", &adjustment.to_string())?;
+        match ids {
+            // In its own user namespace it could not raise them.
+            Ids::Range { .. } => limits.set(Some(self.pid())),
+            // It has set them itself, before it was another user than the caller.
+            Ids::Host => Ok(()),
         }
-        process::set_rlimits(self.pid(), limits)
     }
 
     /// Until it waits at the gate; its terminal's master, if it has made one.

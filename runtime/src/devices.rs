@@ -90,6 +90,11 @@ fn open(device: &DeviceSpec, permit: DevicePermit) -> Result<(OwnedFd, Stat), Er
         FileType::BlockDevice => {
             Err(Error::invalid(format!("device {host}: a block device, not permitted")))
         }
-        _ => Err(Error::invalid(format!("device {host}: not a device"))),
+        FileType::RegularFile
+        | FileType::Directory
+        | FileType::Symlink
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::Unknown => Err(Error::invalid(format!("device {host}: not a device"))),
     }
 }

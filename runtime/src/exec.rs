@@ -5,7 +5,7 @@ use crate::error::{Error, Step};
 use crate::init::{self, LastSteps};
 use crate::line::Line;
 use crate::plan::{ExecPlan, Ids};
-use crate::process::{self, Bounds, Program, user::User};
+use crate::process::{self, Bounds, Limits, Program, user::User};
 use crate::resolve;
 use crate::stdio::{self, Connected, Near};
 use bulkhead_cgroup::Entrance;
@@ -49,9 +49,9 @@ pub fn exec(plan: &ExecPlan<'_>) -> Result<Created, Error> {
     };
     drop(job);
     elsewhere.leave()?;
-    child.limit(plan.container.spec.process.oom_score_adj, &[])?;
     let terminal = child.until_ready(&line)?;
-    child.limit(None, &granted.rlimits)?;
+    let score = plan.container.spec.process.oom_score_adj;
+    child.limit(score, plan.ids, limits(plan))?;
     let stdio = far.complete(terminal)?;
     let (pid, pidfd) = child.keep();
     Ok(Created { pid, pidfd, stdio, gate: Gate::new(line) })
@@ -75,16 +75,22 @@ fn check(plan: &ExecPlan<'_>) -> Result<(), Error> {
 }
 
 /// At most the container's own; with `privileged` all that its user namespace has.
-fn bounds(plan: &ExecPlan<'_>) -> Bounds {
+fn bounds<'a>(plan: &ExecPlan<'a>) -> Bounds<'a> {
     let granted = plan.permit.granted();
     let process = &granted.spec.process;
     let confinement = &plan.container.confinement;
     let most = if granted.privileged { capability::ALL } else { confinement.capabilities };
     Bounds {
+        own_limits: (plan.ids == Ids::Host).then(|| limits(plan)),
         capabilities: most & !process.cap_drop,
         no_new_privs: confinement.no_new_privs || process.no_new_privs == Some(true),
         filters: process::filters(confinement, plan.seccomp_program.as_deref()),
     }
+}
+
+fn limits<'a>(plan: &ExecPlan<'a>) -> Limits<'a> {
+    let granted = plan.permit.granted();
+    Limits { all: &granted.rlimits, asked: &granted.spec.process.rlimits }
 }
 
 /// The caller's children are born in the container's pid namespace while this is there.
@@ -115,7 +121,7 @@ struct ExecJob<'a> {
     near: Near,
     line: Line,
     entrance: Entrance<'a>,
-    bounds: Bounds,
+    bounds: Bounds<'a>,
 }
 
 fn run(job: ExecJob<'_>) -> ! {

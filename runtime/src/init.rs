@@ -4,7 +4,7 @@ use crate::create::Job;
 use crate::error::{Error, Step};
 use crate::line::{Line, Word};
 use crate::process::{self, Bounds, Program, user::User};
-use crate::rootfs::Root;
+use crate::rootfs::{Cgroups, Root};
 use bulkhead_policy::EffectiveContainer;
 use bulkhead_policy::proto::{HostOr, NetworkMode};
 use bulkhead_sys::fork;
@@ -37,11 +37,11 @@ fn set_up(job: Job<'_>) -> Result<Infallible, Error> {
     rustix::process::umask(Mode::empty());
     hear(Word::Mapped)?;
     process::become_container_root()?;
-    unshare_cgroups(container)?;
+    let cgroups = unshare_cgroups(container)?;
     let root = Root::build(plan, &sources)?;
     let streams = root.connect(stdio, &line)?;
     root.mount_all(plan, &sources)?;
-    root.mount_cgroups(plan)?;
+    root.mount_cgroups(&cgroups)?;
     set_names(container)?;
     if !plan.endpoints.is_empty() {
         hear(Word::Connected)?;
@@ -78,7 +78,7 @@ impl LastSteps<'_> {
     pub(crate) fn take(
         self,
         user: &User,
-        bounds: &Bounds,
+        bounds: &Bounds<'_>,
         program: Program,
     ) -> Result<Infallible, Error> {
         rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -116,10 +116,14 @@ fn abandoned() -> Error {
 }
 
 /// Its root is the cgroup that the process has entered, so this comes after that.
-fn unshare_cgroups(container: &EffectiveContainer) -> Result<(), Error> {
+fn unshare_cgroups(container: &EffectiveContainer) -> Result<Cgroups, Error> {
     match container.spec.namespaces.cgroup {
-        HostOr::Private => fork::unshare(UnshareFlags::NEWCGROUP).step("cgroup namespace"),
-        HostOr::Host => Ok(()),
+        HostOr::Host => Ok(Cgroups::Hosts),
+        HostOr::Private => {
+            let cgroups = Cgroups::of_this_process()?;
+            fork::unshare(UnshareFlags::NEWCGROUP).step("cgroup namespace")?;
+            Ok(cgroups)
+        }
     }
 }
 

@@ -38,4 +38,5 @@ pub use devices::device_rules;
 pub use error::Error;
 pub use exec::exec;
 pub use plan::{ExecPlan, Features, Ids, Joined, Plan, RANGE};
+pub use process::prepare_filters;
 pub use stdio::Streams;

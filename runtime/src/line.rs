@@ -82,7 +82,7 @@ impl Line {
         };
         let mut fds = ancillary.drain().filter_map(|message| match message {
             RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-            _ => None,
+            RecvAncillaryMessage::ScmCredentials(_) | _ => None,
         });
         let fd = fds.next().and_then(|mut fds| fds.next());
         let garbled = || Error::Kernel { what: "garbled message".to_owned(), source: None };
@@ -94,7 +94,8 @@ impl Line {
             (None, None) => News::Closed,
             (Some((b't', [])), Some(master)) => News::Terminal(master),
             (Some((b'c', pid)), Some(pidfd)) => {
-                let pid = u32::from_ne_bytes(pid.try_into().map_err(|_| garbled())?);
+                let pid = <[u8; 4]>::try_from(pid).map_err(|_length| garbled())?;
+                let pid = u32::from_ne_bytes(pid);
                 News::Sibling(pid, pidfd)
             }
             (Some((b'r', [])), None) => News::Ready,

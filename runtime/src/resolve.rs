@@ -15,6 +15,9 @@ const MAX_LINKS: usize = 40;
 /// openat2(2) gives `EAGAIN` while somebody renames or mounts; so often in a row is an attack.
 const MAX_TRIES: usize = 32;
 
+/// `PROC_SUPER_MAGIC` of `linux/magic.h`.
+const PROC: rustix::fs::FsWord = 0x9fa0;
+
 /// What to make of a path's last component if it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Make {
@@ -127,6 +130,10 @@ impl Walk {
             };
             let stat = rustix::fs::statat(&next, "", AtFlags::EMPTY_PATH)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                // Nothing can be made there, and `/proc/self/fd/N` is no path.
+                if rustix::fs::fstatfs(&next)?.f_type == PROC {
+                    return Err(Errno::LOOP);
+                }
                 self.follow(&next)?;
             } else {
                 self.trail.push(next);

@@ -208,10 +208,9 @@ fn open_source(source: &HostPath, rule: &BindRule, create: bool) -> Result<Owned
     let no_links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let root = open_beneath(host.as_fd(), rule.root.relative(), no_links)
         .step_at(|| format!("bind root {}", rule.root))?;
-    let rest = source
-        .as_path()
-        .strip_prefix(rule.root.as_path())
-        .map_err(|_| Error::invalid(format!("bind source {source}: not below {}", rule.root)))?;
+    let Ok(rest) = source.as_path().strip_prefix(rule.root.as_path()) else {
+        return Err(Error::invalid(format!("bind source {source}: not below {}", rule.root)));
+    };
     let mut resolve = no_links;
     resolve.set(ResolveFlags::NO_XDEV, !rule.cross_mounts);
     let mut at = root;

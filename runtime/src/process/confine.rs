@@ -1,16 +1,19 @@
 //! Capabilities, no_new_privs and system-call filters (class F3, F6, G9).
 
-use super::hide;
 use super::user::User;
+use super::{Limits, hide};
 use crate::error::{Error, Step};
 use bulkhead_policy::{Confinement, seccomp};
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::sync::OnceLock;
 
 /// What a process may do at most.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct Bounds<'a> {
+    /// Resource limits that the process is to set for itself.
+    pub own_limits: Option<Limits<'a>>,
     /// Bounding set; permitted and effective of a root process.
     pub capabilities: u64,
     /// `PR_SET_NO_NEW_PRIVS`.
@@ -27,7 +30,11 @@ pub(crate) fn filters(confinement: &Confinement, program: Option<&[u8]>) -> Vec<
         filters.push(seccomp::to_bytes(seccomp::floor()));
     }
     if confinement.seccomp_default {
-        filters.push(seccomp::to_bytes(&seccomp::default_profile(confinement.capabilities)));
+        let capabilities = confinement.capabilities;
+        filters.push(match PREPARED.get() {
+            Some((prepared, filter)) if *prepared == capabilities => filter.clone(),
+            _ => seccomp::to_bytes(&seccomp::default_profile(capabilities)),
+        });
     }
     if confinement.seccomp_program {
         filters.extend(program.map(<[u8]>::to_vec));
@@ -35,9 +42,22 @@ pub(crate) fn filters(confinement: &Confinement, program: Option<&[u8]>) -> Vec<
     filters
 }
 
+static PREPARED: OnceLock<(u64, Vec<u8>)> = OnceLock::new();
+
+/// Compile the floor and the default profile for these capabilities, so that processes forked from
+/// this one need not: it takes about as long as mounting a root filesystem. The first call counts.
+pub fn prepare_filters(capabilities: u64) {
+    seccomp::floor();
+    PREPARED
+        .get_or_init(|| (capabilities, seccomp::to_bytes(&seccomp::default_profile(capabilities))));
+}
+
 /// From the container's root with all capabilities to `user` within `bounds`. No way back.
-pub(crate) fn confine(user: &User, bounds: &Bounds) -> Result<(), Error> {
+pub(crate) fn confine(user: &User, bounds: &Bounds<'_>) -> Result<(), Error> {
     let bounding = CapabilitySet::from_bits_retain(bounds.capabilities);
+    if let Some(limits) = bounds.own_limits {
+        limits.set(None)?;
+    }
     drop_bounding(bounding)?;
     rustix::thread::clear_ambient_capability_set().step("prctl(PR_CAP_AMBIENT_CLEAR_ALL)")?;
     let is_root = user.uid == 0;

@@ -4,6 +4,7 @@ mod confine;
 mod program;
 pub(crate) mod user;
 
+pub use confine::prepare_filters;
 pub(crate) use confine::{Bounds, confine, filters};
 pub(crate) use program::Program;
 
@@ -13,7 +14,7 @@ use bulkhead_policy::proto::{ContainerPath, Rlimit, Sysctl};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Resource};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// Nobody in any namespace may look into this process, or take its descriptors, until it execs
 /// (class A3). Every change of ids may undo it.
@@ -78,19 +79,37 @@ pub(crate) fn enter_cwd(
     if path.as_bytes().first() == Some(&b'/') { Ok(()) } else { Err(failed(Errno::XDEV)) }
 }
 
-/// Resource limits of a process that is the caller's child and not yet waited for.
-pub(crate) fn set_rlimits(pid: u32, limits: &[Rlimit]) -> Result<(), Error> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    for limit in limits {
-        let resource = resource(limit.resource)
-            .ok_or_else(|| Error::invalid(format!("resource limit {}", limit.resource)))?;
-        let finite = |value: u64| (value != u64::MAX).then_some(value);
-        let new =
-            rustix::process::Rlimit { current: finite(limit.soft), maximum: finite(limit.hard) };
-        rustix::process::prlimit(pid, resource, new)
-            .step_at(|| format!("prlimit({resource:?})"))?;
+/// Resource limits. One that was asked for holds or is an error; a default of the policy is as high
+/// as this process may set it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    pub all: &'a [Rlimit],
+    pub asked: &'a [Rlimit],
+}
+
+impl Limits<'_> {
+    /// Set them for a process that is this one's child and not yet waited for; none: for this one.
+    pub(crate) fn set(&self, pid: Option<u32>) -> Result<(), Error> {
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        for limit in self.all {
+            let resource = resource(limit.resource)
+                .ok_or_else(|| Error::invalid(format!("resource limit {}", limit.resource)))?;
+            let set = |soft: u64, hard: u64| {
+                let finite = |value: u64| (value != u64::MAX).then_some(value);
+                let new = rustix::process::Rlimit { current: finite(soft), maximum: finite(hard) };
+                rustix::process::prlimit(pid, resource, new)
+            };
+            let result = match set(limit.soft, limit.hard) {
+                Err(Errno::PERM) if !self.asked.contains(limit) => {
+                    let most = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+                    set(limit.soft.min(most), limit.hard.min(most))
+                }
+                result => result,
+            };
+            result.step_at(|| format!("prlimit({resource:?})"))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// By number, as in `asm-generic/resource.h`.
@@ -131,7 +150,7 @@ pub(crate) fn open_regular(
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         opened => opened.step_at(at)?,
     };
-    let stat = rustix::fs::fstat(&file.as_fd()).step_at(at)?;
+    let stat = rustix::fs::fstat(&file).step_at(at)?;
     if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
         return Err(Error::invalid(format!("{path} of the container is not a regular file")));
     }

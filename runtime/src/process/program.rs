@@ -78,6 +78,6 @@ impl Program {
 
 fn strings<'s>(all: impl IntoIterator<Item = &'s [u8]>) -> Result<Vec<CString>, Error> {
     all.into_iter()
-        .map(|string| CString::new(string).map_err(|_| Error::invalid("a NUL byte in a string")))
+        .map(|string| CString::new(string).map_err(|_nul| Error::invalid("a NUL byte in a string")))
         .collect()
 }

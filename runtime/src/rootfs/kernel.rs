@@ -3,10 +3,12 @@
 use super::{attach, attach_at, attach_below_root, instance};
 use crate::error::{Error, Step};
 use crate::resolve;
+use bulkhead_sys::mount::{self, Attributes};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,44 +44,40 @@ pub(super) fn mount_sys(root: BorrowedFd<'_>, borrowed: Option<&OwnedFd>) -> Res
     }
 }
 
-/// `/sys/fs/cgroup`, read-only, as seen from this process's cgroup namespace: cgroup v2, or a
-/// directory with one mount a v1 hierarchy. A hierarchy that the kernel does not let be mounted
-/// here is left out; it only informs.
-pub(super) fn mount_cgroups(root: BorrowedFd<'_>, proc: BorrowedFd<'_>) -> Result<(), Error> {
-    let target = match resolve::open(root, b"/sys/fs/cgroup") {
-        Ok(target) => target,
-        Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(errno).step("/sys/fs/cgroup"),
-    };
-    let hierarchies = v1_hierarchies(proc).step("/proc/self/cgroup")?;
-    if hierarchies.is_empty() {
-        return match instance("cgroup2", &[], INERT_READ_ONLY) {
-            Ok(cgroup) => attach(cgroup.as_fd(), target.as_fd()).step("mount /sys/fs/cgroup"),
-            Err(_) => Ok(()),
-        };
-    }
-    let options = [("mode", "755"), ("size", "64k")];
-    let directory = instance("tmpfs", &options, INERT).step("tmpfs for /sys/fs/cgroup")?;
-    attach(directory.as_fd(), target.as_fd()).step("mount /sys/fs/cgroup")?;
-    for controllers in hierarchies {
-        let Ok(mount) = v1_mount(&controllers) else { continue };
-        rustix::fs::mkdirat(&directory, &controllers, Mode::from_raw_mode(0o755))
-            .and_then(|()| attach_at(mount.as_fd(), directory.as_fd(), &controllers))
-            .step_at(|| format!("mount /sys/fs/cgroup/{controllers}"))?;
-        for controller in controllers.split(',').filter(|one| **one != *controllers) {
-            rustix::fs::symlinkat(&controllers, &directory, controller)
-                .step_at(|| format!("link /sys/fs/cgroup/{controller}"))?;
-        }
-    }
-    let read_only =
-        bulkhead_sys::mount::Attributes { set: bulkhead_sys::mount::RDONLY, ..Default::default() };
-    bulkhead_sys::mount::set_attributes(&directory, &read_only).step("/sys/fs/cgroup read-only")
+/// What this process's cgroup namespace will show once it is unshared.
+#[derive(Debug)]
+pub(crate) enum Cgroups {
+    /// Nothing: the namespace is the host's.
+    Hosts,
+    /// Cgroup v2.
+    Unified,
+    /// The controllers of each v1 hierarchy in which the process has a group, as `cpu,cpuacct`.
+    Hierarchies(Vec<String>),
 }
 
-/// The controllers of each v1 hierarchy, as `cpu,cpuacct`. Hierarchies without any are left out.
-fn v1_hierarchies(proc: BorrowedFd<'_>) -> Result<Vec<String>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(proc, "self/cgroup", flags, Mode::empty())?;
+impl Cgroups {
+    /// By `/proc/self/cgroup` of the host's procfs. The process must be in its cgroup already and
+    /// still in the host's cgroup namespace: where it is in the root group then, there is nothing
+    /// to show but others.
+    pub(crate) fn of_this_process() -> Result<Self, Error> {
+        let text = read("/proc/self/cgroup").step("/proc/self/cgroup")?;
+        let mut groups = Vec::new();
+        let mut only_unified = true;
+        for line in text.lines() {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+            let has_controllers = !controllers.is_empty() && !controllers.contains('=');
+            only_unified &= !has_controllers;
+            if has_controllers && path != "/" {
+                groups.push(controllers.to_owned());
+            }
+        }
+        Ok(if only_unified { Self::Unified } else { Self::Hierarchies(groups) })
+    }
+}
+
+fn read(path: &str) -> Result<String, Errno> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = vec![0; CGROUPS_BYTES];
     let mut length = 0;
     while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
@@ -88,10 +86,44 @@ fn v1_hierarchies(proc: BorrowedFd<'_>) -> Result<Vec<String>, Errno> {
             count => length += count,
         }
     }
-    let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-    let controllers = text.lines().filter_map(|line| line.split(':').nth(1));
-    let named = controllers.filter(|names| !names.is_empty() && !names.contains('='));
-    Ok(named.map(str::to_owned).collect())
+    buffer.truncate(length);
+    Ok(String::from_utf8_lossy(&buffer).into_owned())
+}
+
+/// `/sys/fs/cgroup`, read-only, as seen from this process's cgroup namespace: cgroup v2, or a
+/// directory with one mount a v1 hierarchy. A hierarchy that the kernel does not let be mounted
+/// here is left out; it only informs.
+pub(super) fn mount_cgroups(root: BorrowedFd<'_>, cgroups: &Cgroups) -> Result<(), Error> {
+    let target = match resolve::open(root, b"/sys/fs/cgroup") {
+        Ok(target) => target,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno).step("/sys/fs/cgroup"),
+    };
+    let hierarchies = match cgroups {
+        Cgroups::Hosts => return Ok(()),
+        Cgroups::Unified => {
+            return match instance("cgroup2", &[], INERT_READ_ONLY) {
+                Ok(cgroup) => attach(cgroup.as_fd(), target.as_fd()).step("mount /sys/fs/cgroup"),
+                Err(_) => Ok(()),
+            };
+        }
+        Cgroups::Hierarchies(hierarchies) => hierarchies,
+    };
+    let options = [("mode", "755"), ("size", "64k")];
+    let directory = instance("tmpfs", &options, INERT).step("tmpfs for /sys/fs/cgroup")?;
+    attach(directory.as_fd(), target.as_fd()).step("mount /sys/fs/cgroup")?;
+    for controllers in hierarchies {
+        let Ok(mount) = v1_mount(controllers) else { continue };
+        rustix::fs::mkdirat(&directory, controllers, Mode::from_raw_mode(0o755))
+            .and_then(|()| attach_at(mount.as_fd(), directory.as_fd(), controllers))
+            .step_at(|| format!("mount /sys/fs/cgroup/{controllers}"))?;
+        for controller in controllers.split(',').filter(|one| *one != controllers) {
+            rustix::fs::symlinkat(controllers, &directory, controller)
+                .step_at(|| format!("link /sys/fs/cgroup/{controller}"))?;
+        }
+    }
+    let read_only = Attributes { set: mount::RDONLY, ..Attributes::default() };
+    mount::set_attributes(&directory, &read_only).step("/sys/fs/cgroup read-only")
 }
 
 fn v1_mount(controllers: &str) -> Result<OwnedFd, Errno> {
@@ -99,6 +131,7 @@ fn v1_mount(controllers: &str) -> Result<OwnedFd, Errno> {
     for controller in controllers.split(',') {
         fsconfig_set_flag(&context, controller)?;
     }
+    fsconfig_set_string(&context, "source", "cgroup")?;
     fsconfig_create(&context)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, INERT_READ_ONLY)
 }

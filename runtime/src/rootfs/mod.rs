@@ -14,8 +14,8 @@ use crate::plan::Plan;
 use crate::resolve;
 use crate::sources::Sources;
 use crate::stdio::Connected;
-use bulkhead_policy::proto::HostOr;
 use bulkhead_sys::mount::{self, Attributes};
+pub(crate) use kernel::Cgroups;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
@@ -39,11 +39,12 @@ impl Root {
     pub(crate) fn build(plan: &Plan<'_>, sources: &Sources) -> Result<Self, Error> {
         let container = plan.permit.granted();
         keep_from_host()?;
+        // Before the overlay, or it would stand on top of it, aside as both are.
+        let scratch = mounts::Scratch::mount(&container.spec)?;
         let dir = overlay::mount(&sources.layers, &sources.writable, plan.features)?;
         let proc = kernel::mount_proc(dir.as_fd(), sources.proc.as_ref())?;
         kernel::mount_sys(dir.as_fd(), sources.sys.as_ref())?;
         let dev = dev::mount(dir.as_fd(), &container.spec, sources)?;
-        let scratch = mounts::Scratch::mount(&container.spec)?;
         Ok(Self { dir, proc, dev, scratch })
     }
 
@@ -64,12 +65,9 @@ impl Root {
         mounts::mount(self.dir.as_fd(), container, &sources.binds, &self.scratch)
     }
 
-    /// `/sys/fs/cgroup`; the process must be in its cgroup and cgroup namespace already.
-    pub(crate) fn mount_cgroups(&self, plan: &Plan<'_>) -> Result<(), Error> {
-        if plan.permit.granted().spec.namespaces.cgroup == HostOr::Host {
-            return Ok(());
-        }
-        kernel::mount_cgroups(self.dir.as_fd(), self.proc.as_fd())
+    /// `/sys/fs/cgroup`; the process must be in its cgroup namespace already.
+    pub(crate) fn mount_cgroups(&self, cgroups: &Cgroups) -> Result<(), Error> {
+        kernel::mount_cgroups(self.dir.as_fd(), cgroups)
     }
 
     /// Masked and read-only paths.
@@ -113,6 +111,7 @@ fn instance(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "source", kind)?;
     for (key, value) in options {
         match *value {
             "" => rustix::mount::fsconfig_set_flag(&context, *key)?,
@@ -135,10 +134,11 @@ fn attach_at(mount: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &str) -> Re
     rustix::mount::move_mount(mount, "", directory, name, flags)
 }
 
-/// Put a detached mount on top of the host's root directory, where it is in this mount namespace,
-/// can be used by descriptor, and goes with the host's tree.
+/// Put a detached mount on a directory that every host has: there it is in this mount namespace, can
+/// be used by descriptor, and goes with the host's tree. Not on `/`, where [`Root::enter`] wants the
+/// old root to be the topmost.
 fn attach_aside(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    attach_at(mount, CWD, "/")
+    attach_at(mount, CWD, "/dev")
 }
 
 /// Put a detached mount on a directory right below the root.

@@ -91,7 +91,7 @@ fn by_paths(layers: &[OwnedFd], writable: &OwnedFd) -> Result<OwnedFd, Error> {
         let separator = if number == 0 { "" } else { ":" };
         write!(options, "{number}{separator}").unwrap_or_default();
     }
-    let options = std::ffi::CString::new(options).map_err(|_| Error::invalid("layers"))?;
+    let options = std::ffi::CString::new(options).map_err(|_nul| Error::invalid("layers"))?;
     rustix::mount::mount("overlay", "root", "overlay", MountFlags::empty(), options.as_c_str())
         .step("mount overlay")?;
     rustix::fs::openat(

@@ -106,11 +106,18 @@ pub fn reap_children_automatically() -> Result<(), Error> {
 /// # Errors
 /// As sigaction(2) and sigprocmask(2).
 pub fn reset_signals() -> Result<(), Error> {
-    for signal in 1..=64 {
-        // 32 and 33 belong to the C library, 9 and 19 cannot be set.
-        if !matches!(signal, 9 | 19 | 32 | 33) {
-            set_disposition(signal, libc::SIG_DFL)?;
-        }
+    // The kernel's `struct sigaction`, not the C library's, which keeps 32 and 33 for itself: the
+    // default action, no flags, no mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_BYTES: usize = 8;
+    // 9 and 19 cannot be set.
+    for signal in (1..=64).filter(|signal| !matches!(signal, 9 | 19)) {
+        let old = std::ptr::null_mut::<u64>();
+        let new = DEFAULT.as_ptr();
+        // SAFETY: the kernel reads `DEFAULT`, which is as long as its structure, and writes nothing
+        // to a null pointer. The default action runs no code of ours.
+        let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, MASK_BYTES) };
+        crate::check("rt_sigaction", result)?;
     }
     // SAFETY: an all-zero sigset_t is the empty set.
     let empty: libc::sigset_t = unsafe { std::mem::zeroed() };
