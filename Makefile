@@ -51,6 +51,7 @@ test-vm: build
 
 ## bench: ratios in one run, beside the peers that are installed
 bench: build user
+	cargo build --release --locked -p bulkhead-tests --bin floor
 	cargo run --release --locked -p bulkhead-tests --bin bench
 
 ## check: fmt, clippy, docs, layering, tidy
