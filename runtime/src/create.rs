@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Step};
 use crate::idmap::{Map, write_proc};
-use crate::init;
 use crate::line::{Line, News, Word};
 use crate::plan::{Ids, Joined, Plan};
 use crate::process::{self, Bounds, Limits};
 use crate::sources::Sources;
 use crate::stdio::{Near, Streams};
+use crate::{init, stage};
 use bulkhead_cgroup::Entrance;
 use bulkhead_policy::proto::{HostOr, NetworkMode, Share, UserMode};
 use bulkhead_sys::clone::{Clone as How, clone};
@@ -80,7 +80,8 @@ pub fn create(plan: &Plan<'_>) -> Result<Created, Error> {
         no_new_privs: container.confinement.no_new_privs,
         filters: process::filters(&container.confinement, plan.seccomp_program.as_deref()),
     };
-    let job = Job { plan, sources, stdio, line: theirs, entrance, bounds };
+    let staged = plan.ids != Ids::Host && !sources.foreign().is_empty();
+    let job = Job { plan, sources, stdio, line: theirs, entrance, bounds, staged };
     let child = spawn(alone, job, &line)?;
     if let (Ids::Range { base }, None) = (plan.ids, &plan.join.user) {
         Map::of_container(base).write(child.pid())?;
@@ -106,6 +107,8 @@ pub(crate) struct Job<'a> {
     pub line: Line,
     pub entrance: Entrance<'a>,
     pub bounds: Bounds<'a>,
+    /// Mounts of the host are taken from the stage.
+    pub staged: bool,
 }
 
 /// A new process that does not outlive a failure: killed and reaped if dropped.
@@ -182,33 +185,28 @@ fn unexpected() -> Error {
 
 /// Clone the first process. The job goes with it: here all its descriptors are closed.
 fn spawn(alone: SingleThreaded, job: Job<'_>, line: &Line) -> Result<Child, Error> {
-    let namespaces = namespaces(job.plan);
-    let join = &job.plan.join;
-    if join.any() {
-        return spawn_joined(alone, job, namespaces, line);
+    if job.plan.join.any() || job.staged {
+        return spawn_between(alone, job, line);
     }
-    let cgroup = job.entrance.clone_into_fd();
-    let how = How { namespaces: Some(namespaces), cgroup, sibling: false };
+    let namespaces = Some(namespaces(job.plan));
+    let how = How { namespaces, cgroup: job.entrance.clone_into_fd(), sibling: false };
     match clone(alone, &how).step("new namespaces")? {
         Forked::Child => init::run(job),
         Forked::Parent { pidfd, pid } => Ok(Child::new(pid, pidfd)),
     }
 }
 
-/// With namespaces of another container: a process in between enters them, clones the first process
-/// in its own stead, and is gone.
-fn spawn_joined(
-    alone: SingleThreaded,
-    job: Job<'_>,
-    namespaces: UnshareFlags,
-    line: &Line,
-) -> Result<Child, Error> {
+/// With namespaces of another container, or mounts of the host: a process in between enters them and
+/// puts these on the stage, clones the first process in its own stead, and is gone.
+fn spawn_between(alone: SingleThreaded, job: Job<'_>, line: &Line) -> Result<Child, Error> {
     let forked = fork::fork(alone).step("fork")?;
     let Forked::Parent { pidfd: between, .. } = forked else {
-        let cgroup = job.entrance.clone_into_fd();
-        let how = How { namespaces: Some(namespaces), cgroup, sibling: true };
-        let cloned = enter(&job.plan.join)
-            .and_then(|()| clone(alone, &how).step("new namespaces beside joined ones"));
+        let namespaces = Some(namespaces(job.plan));
+        let how = How { namespaces, cgroup: job.entrance.clone_into_fd(), sibling: true };
+        let staged = if job.staged { stage::put(&job.sources.foreign()) } else { Ok(()) };
+        let cloned = staged
+            .and_then(|()| enter(&job.plan.join))
+            .and_then(|()| clone(alone, &how).step("new namespaces"));
         match cloned {
             Ok(Forked::Child) => init::run(job),
             Ok(Forked::Parent { pidfd, pid }) => {

@@ -5,6 +5,7 @@ use crate::error::{Error, Step};
 use crate::line::{Line, Word};
 use crate::process::{self, Bounds, Program, user::User};
 use crate::rootfs::{Cgroups, Root};
+use crate::stage;
 use bulkhead_policy::EffectiveContainer;
 use bulkhead_policy::proto::{HostOr, NetworkMode};
 use bulkhead_sys::fork;
@@ -26,7 +27,7 @@ pub(crate) fn run(job: Job<'_>) -> ! {
 }
 
 fn set_up(job: Job<'_>) -> Result<Infallible, Error> {
-    let Job { plan, sources, stdio, line, entrance, bounds } = job;
+    let Job { plan, mut sources, stdio, line, entrance, bounds, staged } = job;
     let container = plan.permit.granted();
     let spec = &container.spec;
     let hear = |word: Word| line.wait(word).ok_or_else(abandoned);
@@ -38,6 +39,9 @@ fn set_up(job: Job<'_>) -> Result<Infallible, Error> {
     hear(Word::Mapped)?;
     process::become_container_root()?;
     let cgroups = unshare_cgroups(container)?;
+    if staged {
+        sources.replace_foreign(stage::take(sources.foreign().len())?);
+    }
     let root = Root::build(plan, &sources)?;
     let streams = root.connect(stdio, &line)?;
     root.mount_all(plan, &sources)?;

@@ -30,6 +30,7 @@ mod process;
 mod resolve;
 mod rootfs;
 mod sources;
+mod stage;
 mod stdio;
 
 pub use audit::{Expected, Mismatch, audit};

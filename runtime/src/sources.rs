@@ -72,6 +72,20 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// Those that show the host's file systems, in a fixed order.
+    pub(crate) fn foreign(&self) -> Vec<BorrowedFd<'_>> {
+        let borrowed = [&self.proc, &self.sys, &self.shm].into_iter().flatten();
+        borrowed.chain(&self.binds).map(AsFd::as_fd).collect()
+    }
+
+    /// Others in their stead, in the same order.
+    pub(crate) fn replace_foreign(&mut self, mounts: Vec<OwnedFd>) {
+        let borrowed = [&mut self.proc, &mut self.sys, &mut self.shm].into_iter().flatten();
+        borrowed.chain(&mut self.binds).zip(mounts).for_each(|(old, new)| *old = new);
+    }
+}
+
 /// A new, detached mount of what `file` is; with `recursive` of what is mounted below it, too.
 pub(crate) fn detach(file: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -185,7 +199,12 @@ fn binds(container: &EffectiveContainer, ids: Ids, maps: &mut Maps) -> Result<Ve
                 | flag(rule.no_exec, mount::NOEXEC),
             propagation: Some(match propagation {
                 Wanted::Slave if rule.slave || rule.shared => Propagation::Slave,
-                Wanted::Shared if rule.shared => Propagation::Shared,
+                Wanted::Shared if rule.shared && ids == Ids::Host => Propagation::Shared,
+                Wanted::Shared if rule.shared => {
+                    let what =
+                        format!("bind source {source}: shared propagation out of a user namespace");
+                    return Err(Error::Unsupported { what });
+                }
                 Wanted::Private | Wanted::Slave | Wanted::Shared => Propagation::Private,
             }),
             idmap,

@@ -5,6 +5,7 @@ use bulkhead_policy::proto::{ByteString, HostPath, MountSpec, Propagation, Secco
 use bulkhead_policy::{BindIdmap, capability};
 use bulkhead_policy::{BindRoot, CreateRule};
 use bulkhead_runtime::Error;
+use rustix::mount::MountPropagationFlags;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ crate::tests! {
     a_bind_shows_the_source,
     a_bind_is_read_only_with_what_is_below,
     a_read_only_bind_stays_so_for_a_container_that_may_mount,
+    propagation_is_as_the_policy_lets_it,
     a_bind_maps_ids_as_the_policy_says,
     a_bind_source_is_not_followed_out_of_its_root,
     a_missing_bind_source_is_made_only_by_policy,
@@ -190,15 +192,51 @@ fn a_bind_is_read_only_with_what_is_below(rig: &Rig) {
 fn a_read_only_bind_stays_so_for_a_container_that_may_mount(rig: &Rig) {
     let shared = shared(rig, "locked");
     fs::set_permissions(&shared.dir, fs::Permissions::from_mode(0o777)).unwrap();
-    let script = "mount -o remount,bind,rw /m 2>&1; mount -o bind /m /tmp 2>&1 && \
-        mount -o remount,bind,rw /tmp 2>&1; umount /m; touch /m/x /tmp/x 2>&1; \
-        unshare -m -U -r sh -c 'mount -o remount,bind,rw /m; touch /m/x' 2>&1; ls /m; mount | grep ' /m '";
+    let script = "mount -o remount,bind,rw /m; mount -o bind /m /tmp && \
+        mount -o remount,bind,rw /tmp; touch /m/x /tmp/x; \
+        unshare -m -U -r sh -c 'mount -o remount,bind,rw /m; touch /m/x'";
     let case = rig.shell(script).mount(shared.bind("", true)).with(|spec| {
         spec.process.cap_add = capability::ALL;
         spec.process.seccomp = Seccomp::Unconfined;
     });
-    println!("{}", shared.admit(case, |_| {}).run().out);
+    let err = shared.admit(case, |root| root.idmap = BindIdmap::Full).run().err;
+    assert_eq!(err.matches("mount: permission denied").count(), 3, "{err}");
+    assert_eq!(err.matches("Read-only file system").count(), 3, "{err}");
     assert!(!shared.dir.join("x").exists());
+}
+
+fn propagation_is_as_the_policy_lets_it(rig: &Rig) {
+    let shared = shared(rig, "slave");
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("tmpfs", &shared.dir, "tmpfs", flags, None).unwrap();
+    rustix::mount::mount_change(&shared.dir, MountPropagationFlags::SHARED).unwrap();
+    let sub = shared.dir.join("sub");
+    fs::create_dir(&sub).unwrap();
+    let bind = |propagation| MountSpec::Bind {
+        target: path("/m"),
+        source: shared.at(""),
+        read_only: true,
+        propagation,
+        recursive: true,
+        create: false,
+    };
+    let seen = |propagation| {
+        let case = rig.shell("cat; ls /m/sub").mount(bind(propagation));
+        let case = case.with(|spec| spec.process.stdin = true);
+        let mut waiting = shared.admit(case, |root| root.slave = true).create().unwrap();
+        waiting.open().unwrap();
+        rustix::mount::mount("tmpfs", &sub, "tmpfs", flags, None).unwrap();
+        fs::write(sub.join("later"), "").unwrap();
+        let out = waiting.finish().out;
+        rustix::mount::unmount(&sub, rustix::mount::UnmountFlags::empty()).unwrap();
+        out
+    };
+    let outcome = [Propagation::Private, Propagation::Slave].map(seen);
+    let case = rig.shell("true").mount(bind(Propagation::Shared));
+    let shared_in = shared.admit(case, |root| root.shared = true).create().map(drop);
+    rustix::mount::unmount(&shared.dir, rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!(outcome, ["", "later\n"]);
+    assert!(matches!(shared_in, Err(Error::Unsupported { .. })));
 }
 
 fn a_bind_maps_ids_as_the_policy_says(rig: &Rig) {
