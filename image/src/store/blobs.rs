@@ -28,7 +28,8 @@ impl Blobs {
     /// Write, sync, rename, sync: the name appears with its whole content or not at all.
     pub(super) fn write(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path(digest);
-        if path.exists() {
+        // A damaged file is written anew.
+        if path.exists() && self.read(digest).is_ok() {
             return Ok(());
         }
         let temporary = self.directory.join(format!("{}.tmp", digest.hex()));

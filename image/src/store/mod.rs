@@ -47,7 +47,7 @@ use crate::reference::Reference;
 pub struct ImageStore {
     database: Mutex<Connection>,
     blobs: Blobs,
-    /// Read: layers are being unpacked. Write: layers are being deleted.
+    /// Read: layers are being unpacked or given to an image. Write: layers are being deleted.
     unpacking: RwLock<()>,
     /// Layers that are used by something that is not an image yet, and how often.
     held: Arc<Mutex<BTreeMap<LayerDigest, usize>>>,
@@ -114,6 +114,8 @@ impl ImageStore {
     pub fn add(&self, new: &NewImage<'_>) -> Result<ImageId, Error> {
         let config = ImageConfig::parse(new.config)?;
         let id = Digest::of(new.config);
+        // Or a layer could be deleted after it was found.
+        let _no_deleting = self.unpacking.read().unwrap_or_else(PoisonError::into_inner);
         let mut database = self.database();
         self.blobs.write(&id, new.config)?;
         let transaction = database.transaction().map_err(Error::database("begin"))?;

@@ -116,6 +116,8 @@ fn leftovers_of_a_crash_are_swept_and_damage_is_found() {
     assert!(!orphan.exists() && !temporary.exists());
     std::fs::write(blobs.join(id.hex()), "{}").unwrap();
     assert!(matches!(store.image(&id), Err(Error::Damaged(_))));
+    assert_eq!(add(&store, &sink, &[], json!({}), &["app"]), id);
+    assert!(store.image(&id).is_ok(), "adding it again mends it");
 }
 
 #[test]
