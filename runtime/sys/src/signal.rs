@@ -2,6 +2,8 @@
 
 use crate::{Error, check};
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// From now on signals wait until [`next`] takes them.
 ///
@@ -48,4 +50,23 @@ fn all() -> libc::sigset_t {
     // SAFETY: sigfillset writes to `set` only.
     unsafe { libc::sigfillset(&raw mut set) };
     set
+}
+
+/// Let the program of `command` start with all signals as they are by default, although this process
+/// holds them back; in its own process group, and with `terminal` as the one that its terminal,
+/// standard input, listens to.
+pub fn unaffected(command: &mut Command, terminal: bool) -> &mut Command {
+    command.process_group(0);
+    let prepare = move || {
+        if terminal {
+            // Signals are still held back here, so that the terminal does not stop this process.
+            rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid())?;
+        }
+        crate::fork::reset_signals().map_err(|error| {
+            error.errno().map_or_else(|| io::ErrorKind::Other.into(), io::Error::from_raw_os_error)
+        })
+    };
+    // SAFETY: the closure runs in the forked child and makes system calls only: it allocates nothing
+    // and takes no lock that another thread could hold.
+    unsafe { command.pre_exec(prepare) }
 }
