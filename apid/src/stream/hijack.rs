@@ -10,6 +10,7 @@ use crate::stream::socket::{ClientSocket, is_hung_up};
 use crate::stream::stdcopy;
 use bulkhead_engine::{Attached, Input, Output, StreamKind};
 use bytes::{Buf, Bytes};
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -20,8 +21,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 
 /// How often a client that has stopped sending is asked whether it is there at all.
 const HANGUP_CHECK: Duration = Duration::from_secs(5);
-/// What is read from a client at once, in bytes.
-const READ_BYTES: usize = 8 * 1024;
+/// What is read at once from a client that writes to a process, in bytes.
+const INPUT_BYTES: usize = 32 * 1024;
+/// What is read at once, and thrown away, from a client that does not.
+const NO_INPUT_BYTES: usize = 512;
 
 /// What runs once the connection is ours.
 type Run = Box<dyn FnOnce(Hijacked) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
@@ -141,13 +144,16 @@ async fn from_client(
     mut keys: Option<DetachKeys>,
     watched: OwnedFd,
 ) {
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; if input.is_some() { INPUT_BYTES } else { NO_INPUT_BYTES }];
     // An error is an end as well: the other direction has it too.
     while let Ok(length @ 1..) = client.read(&mut buffer).await {
         let typed = buffer.get(..length).unwrap_or_default();
         let (passed, detach) = match &mut keys {
-            Some(keys) => keys.filter(typed),
-            None => (typed.to_vec(), false),
+            Some(keys) => {
+                let (passed, detach) = keys.filter(typed);
+                (Cow::Owned(passed), detach)
+            }
+            None => (Cow::Borrowed(typed), false),
         };
         // A process that does not read any more still writes.
         if let Some(open) = &mut input
