@@ -125,19 +125,18 @@ impl<T: Clone> Index<T> {
         self.by_id.get(id).cloned()
     }
 
-    /// The id of whoever has this name.
-    pub(crate) fn id_of(&self, name: &str) -> Option<&str> {
-        self.by_name.get(name).map(String::as_str)
-    }
-
-    /// Take a name. False: it is taken.
-    #[must_use]
-    pub(crate) fn reserve(&mut self, name: &str, id: &str) -> bool {
-        let free = !self.by_name.contains_key(name);
-        if free {
-            self.by_name.insert(name.to_owned(), id.to_owned());
+    /// Take a name.
+    ///
+    /// # Errors
+    /// The id of whoever has it.
+    pub(crate) fn reserve(&mut self, name: &str, id: &str) -> std::result::Result<(), String> {
+        match self.by_name.get(name) {
+            Some(holder) => Err(holder.clone()),
+            None => {
+                self.by_name.insert(name.to_owned(), id.to_owned());
+                Ok(())
+            }
         }
-        free
     }
 
     /// Give a name back.
@@ -215,7 +214,7 @@ mod tests {
     fn a_word_is_an_id_a_name_or_a_beginning_in_this_order() {
         let mut index = Index::default();
         for (id, name) in [("abc1", "one"), ("abd2", "abc"), ("ffff", "abc1")] {
-            assert!(index.reserve(name, id));
+            index.reserve(name, id).unwrap();
             index.insert(id, name);
         }
         assert_eq!(index.find("abc1").unwrap(), "one", "an id before a name");
@@ -225,8 +224,8 @@ mod tests {
         let several = index.find("ab").unwrap_err();
         assert_eq!(several.message(), "multiple IDs found with provided prefix: ab");
         assert_eq!(index.find("x").unwrap_err().message(), "No such container: x");
-        assert!(!index.reserve("one", "x"));
+        assert_eq!(index.reserve("one", "x"), Err("abc1".to_owned()));
         index.remove("abc1");
-        assert!(index.reserve("one", "x"));
+        assert_eq!(index.reserve("one", "x"), Ok(()));
     }
 }

@@ -9,11 +9,16 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod container;
+mod engine;
 mod error;
 mod events;
+mod exec;
 mod id;
+mod images;
 mod logs;
 mod network;
+mod observe;
 mod options;
 mod shim_client;
 mod store;
@@ -22,19 +27,25 @@ mod time;
 mod translate;
 
 pub use config::{AddressPool, EngineConfig};
-pub use events::Events;
+pub use container::wait::Waiter;
 pub use error::{EngineError, ErrorKind, Result};
+pub use events::Events;
+pub use images::{Images, ImportOptions};
 pub use options::{
     AttachOptions, EventsOptions, Filters, ListOptions, LogsOptions, RemoveOptions, StopOptions,
     WaitCondition, parse_time,
 };
 pub use stream::{Attached, Input, Output, StreamKind};
 
+use bulkhead_proto::NetworkMode;
 use bulkhead_types as api;
+use container::record::Status;
+use engine::{Inner, detached};
+use std::sync::Arc;
 
 /// A running engine. Clones are the same engine.
 #[derive(Debug, Clone)]
-pub struct Engine {}
+pub struct Engine(Arc<Inner>);
 
 impl Engine {
     /// Open the state, connect to the shim (waiting for it if it is not there yet), take up what
@@ -43,16 +54,38 @@ impl Engine {
     /// # Errors
     /// The state cannot be read or the default network cannot be made.
     pub async fn open(config: EngineConfig) -> Result<Self> {
-        let _ = config;
-        Err(not_yet())
+        Inner::open(config).await.map(Self)
     }
 
-    /// Write down what is in flight and let go of the shim. Containers run on.
-    pub async fn shutdown(&self) {}
+    /// Write down what is in flight. Containers run on.
+    pub async fn shutdown(&self) {
+        self.0.store.flush().await;
+    }
 
     /// For `GET /info` and `GET /version`: what only the engine knows.
     pub fn info(&self) -> EngineInfo {
-        EngineInfo::default()
+        let hello = self.0.hello();
+        let statuses: Vec<Status> =
+            self.0.all().iter().map(|container| container.state().status).collect();
+        let count = |wanted: Status| statuses.iter().filter(|status| **status == wanted).count();
+        let (running, paused) = (count(Status::Running) as u64, count(Status::Paused) as u64);
+        EngineInfo {
+            shim_connected: self.0.shim.is_connected(),
+            shim_version: hello.version.to_string(),
+            instance: hello.instance.to_string(),
+            cgroup_version: hello.cgroup_version,
+            policy: hello.policy.to_string(),
+            policy_fingerprint: hello.policy_fingerprint.to_string(),
+            no_new_privs: hello.no_new_privs,
+            default_pids: hello.default_pids,
+            containers: statuses.len() as u64,
+            running,
+            paused,
+            stopped: statuses.len() as u64 - running - paused,
+            images: self.0.images.count().unwrap_or_default(),
+            log_driver: self.0.config.log_driver.clone(),
+            event_listeners: self.0.events.listeners(),
+        }
     }
 
     /// `POST /containers/create`. `name` is as the client gave it, with or without a leading `/`.
@@ -65,8 +98,8 @@ impl Engine {
         name: Option<&str>,
         body: api::ContainerCreateBody,
     ) -> Result<api::ContainerCreateResponse> {
-        let _ = (name, body);
-        Err(not_yet())
+        let (engine, name) = (Arc::clone(&self.0), name.map(str::to_owned));
+        detached(async move { container::create::create(&engine, name, body).await }).await
     }
 
     /// `GET /containers/json`. Never waits for a container.
@@ -74,8 +107,7 @@ impl Engine {
     /// # Errors
     /// `BadParameter`: a filter.
     pub fn list(&self, options: &ListOptions) -> Result<Vec<api::ContainerSummary>> {
-        let _ = options;
-        Err(not_yet())
+        container::list::list(&self.0, options)
     }
 
     /// `GET /containers/{id}/json`. Never waits for the container.
@@ -83,8 +115,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`; `BadParameter`: the short id fits several.
     pub fn inspect(&self, name: &str) -> Result<api::ContainerInspect> {
-        let _ = name;
-        Err(not_yet())
+        Ok(container::show::inspect(&self.0, &*self.0.find(name)?))
     }
 
     /// `POST /containers/{id}/start`.
@@ -92,8 +123,8 @@ impl Engine {
     /// # Errors
     /// `NotModified`: it runs. `Denied`: policy. `BadParameter`: the program cannot be run.
     pub async fn start(&self, name: &str) -> Result<()> {
-        let _ = name;
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.start(&engine).await }).await
     }
 
     /// `POST /containers/{id}/stop`: returns when it has stopped.
@@ -101,8 +132,8 @@ impl Engine {
     /// # Errors
     /// `NotModified`: it does not run.
     pub async fn stop(&self, name: &str, options: StopOptions) -> Result<()> {
-        let _ = (name, options);
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.stop(&engine, &options).await }).await
     }
 
     /// `POST /containers/{id}/restart`.
@@ -110,8 +141,8 @@ impl Engine {
     /// # Errors
     /// As start.
     pub async fn restart(&self, name: &str, options: StopOptions) -> Result<()> {
-        let _ = (name, options);
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.restart(&engine, &options).await }).await
     }
 
     /// `POST /containers/{id}/kill`: name or number; empty: `SIGKILL`.
@@ -119,8 +150,9 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it does not run. `BadParameter`: no such signal.
     pub async fn kill(&self, name: &str, signal: &str) -> Result<()> {
-        let _ = (name, signal);
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        let signal = signal.to_owned();
+        detached(async move { container.kill(&engine, &signal).await }).await
     }
 
     /// `POST /containers/{id}/pause`
@@ -128,8 +160,8 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it does not run or is paused.
     pub async fn pause(&self, name: &str) -> Result<()> {
-        let _ = name;
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.pause(&engine).await }).await
     }
 
     /// `POST /containers/{id}/unpause`
@@ -137,8 +169,8 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it is not paused.
     pub async fn unpause(&self, name: &str) -> Result<()> {
-        let _ = name;
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.unpause(&engine).await }).await
     }
 
     /// `POST /containers/{id}/rename`
@@ -146,8 +178,9 @@ impl Engine {
     /// # Errors
     /// `Conflict`: the name is taken. `BadParameter`: it is no name.
     pub async fn rename(&self, name: &str, new_name: &str) -> Result<()> {
-        let _ = (name, new_name);
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        let new_name = new_name.to_owned();
+        detached(async move { container.rename(&engine, &new_name).await }).await
     }
 
     /// `POST /containers/{id}/update`
@@ -159,8 +192,8 @@ impl Engine {
         name: &str,
         body: api::ContainerUpdateBody,
     ) -> Result<api::ContainerUpdateResponse> {
-        let _ = (name, body);
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.update(&engine, body).await }).await
     }
 
     /// `POST /containers/{id}/wait`: registered when this returns, so that a start after it is
@@ -169,8 +202,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`
     pub fn wait(&self, name: &str, condition: WaitCondition) -> Result<Waiter> {
-        let _ = (name, condition);
-        Err(not_yet())
+        Ok(Waiter::new(self.0.find(name)?, condition))
     }
 
     /// `POST /containers/{id}/resize`: characters.
@@ -178,8 +210,7 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it does not run. `BadParameter`: it has no terminal.
     pub async fn resize(&self, name: &str, rows: u16, columns: u16) -> Result<()> {
-        let _ = (name, rows, columns);
-        Err(not_yet())
+        self.0.find(name)?.resize(&self.0, rows, columns).await
     }
 
     /// `GET /containers/{id}/top`; `ps_args` as Docker's, of which `-ef` and `aux` are known.
@@ -187,8 +218,17 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it does not run.
     pub async fn top(&self, name: &str, ps_args: &str) -> Result<api::ContainerTop> {
-        let _ = (name, ps_args);
-        Err(not_yet())
+        let container = self.0.find(name)?;
+        let state = container.state();
+        if !state.status.is_alive() {
+            return Err(EngineError::conflict(format!(
+                "container {} is not running",
+                container.id
+            )));
+        }
+        let arguments = ps_args.to_owned();
+        let found = tokio::task::spawn_blocking(move || observe::top(state.pid, &arguments));
+        found.await.map_err(|error| EngineError::internal("top").because(error))?
     }
 
     /// One sample for `GET /containers/{id}/stats`, with `precpu_stats` empty: the caller fills it
@@ -197,8 +237,24 @@ impl Engine {
     /// # Errors
     /// `NotFound`
     pub async fn stats(&self, name: &str) -> Result<api::ContainerStats> {
-        let _ = name;
-        Err(not_yet())
+        let container = self.0.find(name)?;
+        let (definition, state) = (container.definition(), container.state());
+        let own = matches!(
+            definition.plan.spec.namespaces.network,
+            NetworkMode::None | NetworkMode::Endpoints
+        );
+        let mut stats = if state.status.is_alive() {
+            let sample = tokio::task::spawn_blocking(move || observe::stats(state.pid, own)).await;
+            // A container that ends while it is looked at has no figures any more.
+            sample.map_err(|error| EngineError::internal("stats").because(error))?.unwrap_or_default()
+        } else {
+            api::ContainerStats::default()
+        };
+        stats.name = format!("/{}", definition.name);
+        stats.id = container.id.to_string();
+        stats.read = time::rfc3339(events::now_ns());
+        stats.preread = time::NEVER.to_owned();
+        Ok(stats)
     }
 
     /// `DELETE /containers/{id}`: returns when it is gone.
@@ -206,8 +262,8 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it runs and `force` is not given.
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
-        let _ = (name, options);
-        Err(not_yet())
+        let (engine, container) = (Arc::clone(&self.0), self.0.find(name)?);
+        detached(async move { container.remove(&engine, options).await }).await
     }
 
     /// `POST /containers/prune`
@@ -215,8 +271,8 @@ impl Engine {
     /// # Errors
     /// `BadParameter`: a filter.
     pub async fn prune(&self, filters: &Filters) -> Result<api::ContainersPruneReport> {
-        let _ = filters;
-        Err(not_yet())
+        let (engine, filters) = (Arc::clone(&self.0), filters.clone());
+        detached(async move { container::remove::prune(&engine, &filters).await }).await
     }
 
     /// `POST /containers/{id}/attach`. Before start is as good as after it: the first byte is seen.
@@ -225,8 +281,7 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it is paused or restarting.
     pub async fn attach(&self, name: &str, options: AttachOptions) -> Result<Attached> {
-        let _ = (name, options);
-        Err(not_yet())
+        self.0.find(name)?.attach(&self.0, options).await
     }
 
     /// `GET /containers/{id}/logs`
@@ -234,8 +289,7 @@ impl Engine {
     /// # Errors
     /// `NotImplemented`: its log driver keeps nothing to read. `BadParameter`: no stream chosen.
     pub async fn logs(&self, name: &str, options: LogsOptions) -> Result<Attached> {
-        let _ = (name, options);
-        Err(not_yet())
+        self.0.find(name)?.logs(options)
     }
 
     /// `POST /containers/{id}/exec`: the new exec's id.
@@ -243,8 +297,7 @@ impl Engine {
     /// # Errors
     /// `Conflict`: the container does not run or is paused.
     pub async fn exec_create(&self, name: &str, body: api::ExecCreateBody) -> Result<String> {
-        let _ = (name, body);
-        Err(not_yet())
+        exec::create(&self.0, self.0.find(name)?, body)
     }
 
     /// `POST /exec/{id}/start`: its streams, or none with `detach`. The output ends when the
@@ -253,8 +306,8 @@ impl Engine {
     /// # Errors
     /// `Conflict`: it was started before, or the container stopped.
     pub async fn exec_start(&self, id: &str, body: api::ExecStartBody) -> Result<Option<Attached>> {
-        let _ = (id, body);
-        Err(not_yet())
+        let (engine, exec) = (Arc::clone(&self.0), self.0.execs.get(id)?);
+        detached(async move { exec.start(engine, body).await }).await
     }
 
     /// `POST /exec/{id}/resize`: characters.
@@ -262,8 +315,7 @@ impl Engine {
     /// # Errors
     /// `BadParameter`: it has no terminal. `Conflict`: it does not run.
     pub async fn exec_resize(&self, id: &str, rows: u16, columns: u16) -> Result<()> {
-        let _ = (id, rows, columns);
-        Err(not_yet())
+        self.0.execs.get(id)?.resize(rows, columns)
     }
 
     /// `GET /exec/{id}/json`
@@ -271,8 +323,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`
     pub fn exec_inspect(&self, id: &str) -> Result<api::ExecInspect> {
-        let _ = id;
-        Err(not_yet())
+        Ok(self.0.execs.get(id)?.inspect())
     }
 
     /// `GET /events`
@@ -280,8 +331,7 @@ impl Engine {
     /// # Errors
     /// `BadParameter`: a filter.
     pub async fn events(&self, options: EventsOptions) -> Result<Events> {
-        let _ = options;
-        Err(not_yet())
+        self.0.events.listen(options).await
     }
 
     /// `GET /networks`
@@ -289,8 +339,7 @@ impl Engine {
     /// # Errors
     /// `BadParameter`: a filter.
     pub fn networks(&self, filters: &Filters) -> Result<Vec<api::NetworkInspect>> {
-        let _ = filters;
-        Err(not_yet())
+        self.0.networks.list(filters)
     }
 
     /// `GET /networks/{id}`: by name, id or beginning of an id.
@@ -298,18 +347,18 @@ impl Engine {
     /// # Errors
     /// `NotFound`
     pub fn network_inspect(&self, name: &str) -> Result<api::NetworkInspect> {
-        let _ = name;
-        Err(not_yet())
+        let endpoint = |container: &Arc<container::Container>| {
+            let endpoint = container.state().endpoint?;
+            Some((container.id.to_string(), container.definition().name.clone(), endpoint))
+        };
+        let endpoints: Vec<_> = self.0.all().iter().filter_map(endpoint).collect();
+        self.0.networks.inspect(name, &endpoints)
     }
 
     /// The image operations.
     pub fn images(&self) -> Images {
-        Images {}
+        self.0.images.clone()
     }
-}
-
-fn not_yet() -> EngineError {
-    EngineError::unsupported("not yet")
 }
 
 /// What only the engine knows of itself; for `info` and `version`.
@@ -345,112 +394,4 @@ pub struct EngineInfo {
     pub log_driver: String,
     /// Listeners to events.
     pub event_listeners: u64,
-}
-
-/// A wait that has been registered.
-#[derive(Debug)]
-pub struct Waiter {}
-
-impl Waiter {
-    /// How it ended. Dropping the future gives up.
-    pub async fn finish(self) -> api::WaitResponse {
-        api::WaitResponse::default()
-    }
-}
-
-/// Of `docker import`.
-#[derive(Debug, Clone, Default)]
-pub struct ImportOptions {
-    /// What it is called, possibly with a tag; empty: nothing.
-    pub repository: String,
-    /// Empty: that of `repository`, else `latest`.
-    pub tag: String,
-    /// A word on it; empty: Docker's `Imported from -`.
-    pub message: String,
-    /// Instructions as in a Dockerfile.
-    pub changes: Vec<String>,
-}
-
-/// The image operations of an engine.
-#[derive(Debug, Clone)]
-pub struct Images {}
-
-impl Images {
-    /// `GET /images/json`
-    ///
-    /// # Errors
-    /// `BadParameter`: a filter.
-    pub async fn list(&self, all: bool, filters: Filters) -> Result<Vec<api::ImageSummary>> {
-        let _ = (all, filters);
-        Err(not_yet())
-    }
-
-    /// `GET /images/{name}/json`
-    ///
-    /// # Errors
-    /// `NotFound`
-    pub async fn inspect(&self, name: &str) -> Result<api::ImageInspect> {
-        let _ = name;
-        Err(not_yet())
-    }
-
-    /// `GET /images/{name}/history`
-    ///
-    /// # Errors
-    /// `NotFound`
-    pub async fn history(&self, name: &str) -> Result<Vec<api::ImageHistoryItem>> {
-        let _ = name;
-        Err(not_yet())
-    }
-
-    /// `POST /images/{name}/tag`; an empty tag is `latest`.
-    ///
-    /// # Errors
-    /// `NotFound`; `BadParameter`: not a repository or tag.
-    pub async fn tag(&self, name: &str, repository: &str, tag: &str) -> Result<()> {
-        let _ = (name, repository, tag);
-        Err(not_yet())
-    }
-
-    /// `DELETE /images/{name}`
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict`: a container uses it, or it has several names.
-    pub async fn remove(&self, name: &str, force: bool) -> Result<Vec<api::ImageDeleteItem>> {
-        let _ = (name, force);
-        Err(not_yet())
-    }
-
-    /// `POST /images/prune`: `dangling` is true unless filtered otherwise.
-    ///
-    /// # Errors
-    /// `BadParameter`: a filter.
-    pub async fn prune(&self, filters: Filters) -> Result<api::ImagesPruneReport> {
-        let _ = filters;
-        Err(not_yet())
-    }
-
-    /// `POST /images/load`: the lines to tell the client, such as `Loaded image: busybox:latest`.
-    /// `body` is read on a thread that may block.
-    ///
-    /// # Errors
-    /// `BadParameter`: not an archive of images.
-    pub async fn load(&self, body: Box<dyn std::io::Read + Send>) -> Result<Vec<String>> {
-        let _ = body;
-        Err(not_yet())
-    }
-
-    /// `POST /images/create` with `fromSrc=-` (`docker import`): an image of one layer from a root
-    /// filesystem's tar stream; its id. `body` is read on a thread that may block.
-    ///
-    /// # Errors
-    /// `BadParameter`: a name, a change or the archive.
-    pub async fn import(
-        &self,
-        body: Box<dyn std::io::Read + Send>,
-        options: ImportOptions,
-    ) -> Result<String> {
-        let _ = (body, options);
-        Err(not_yet())
-    }
 }

@@ -139,7 +139,7 @@ impl ShimClient {
 
     /// Ask for something that is answered with `Done`.
     pub(crate) async fn order(&self, request: Request) -> Result<(), ShimError> {
-        match self.call(request, &[]).await?.reply {
+        match self.call(request, Vec::new()).await?.reply {
             Reply::Done => Ok(()),
             _ => Err(ShimError::Unexpected),
         }
@@ -149,7 +149,7 @@ impl ShimClient {
     pub(crate) async fn process(
         &self,
         request: Request,
-        fds: &[BorrowedFd<'_>],
+        fds: Vec<OwnedFd>,
     ) -> Result<Created, ShimError> {
         let answer = self.call(request, fds).await?;
         let Reply::Created { fds: layout, effective } = answer.reply else {
@@ -159,11 +159,11 @@ impl ShimClient {
         Ok(Created { effective, stdio })
     }
 
-    /// Ask for anything. `fds` go with it.
+    /// Ask for anything. `fds` go with it, and are closed here once they are sent.
     pub(crate) async fn call(
         &self,
         request: Request,
-        fds: &[BorrowedFd<'_>],
+        fds: Vec<OwnedFd>,
     ) -> Result<Answer, ShimError> {
         let connection = self.connection().await?;
         connection.call(&request, fds).await
@@ -208,9 +208,10 @@ struct Waiting {
 }
 
 impl Connection {
-    async fn call(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Answer, ShimError> {
+    async fn call(&self, request: &Request, fds: Vec<OwnedFd>) -> Result<Answer, ShimError> {
         let (sequence, answer) = self.expect_answer()?;
-        let sent = self.send(request, sequence, fds).await;
+        let sent = self.send(request, sequence, &fds).await;
+        drop(fds);
         if let Err(error) = sent {
             self.waiting().by_sequence.remove(&sequence);
             return Err(error);
@@ -243,7 +244,7 @@ impl Connection {
         &self,
         request: &Request,
         sequence: u32,
-        fds: &[BorrowedFd<'_>],
+        fds: &[OwnedFd],
     ) -> Result<(), ShimError> {
         let body = request.encode();
         let large = body.len() > MAX_MESSAGE_BYTES - HEADER_BYTES;
@@ -255,7 +256,7 @@ impl Connection {
         let memfd = if large { Some(sealed(&body)?) } else { None };
         let body: &[u8] = if large { &[] } else { &body };
         let fds: Vec<BorrowedFd<'_>> =
-            memfd.iter().map(AsFd::as_fd).chain(fds.iter().copied()).collect();
+            memfd.iter().chain(fds).map(AsFd::as_fd).collect();
         let mut space = [0; CONTROL_BYTES];
         let mut control = AncillaryMessageWriter::new(&mut space);
         if !fds.is_empty() {
@@ -327,14 +328,14 @@ impl Connection {
 
     /// Introduce ourselves, and ask for everything there is.
     async fn greet(&self, hello: HelloRequest) -> Result<(Box<Hello>, Vec<Known>), ShimError> {
-        let Reply::Hello { hello } = self.call(&Request::Hello(hello), &[]).await?.reply else {
+        let Reply::Hello { hello } = self.call(&Request::Hello(hello), Vec::new()).await?.reply else {
             return Err(ShimError::Unexpected);
         };
         let mut all: Vec<Known> = Vec::new();
         loop {
             let after = all.last().map(|known| known.target);
             let request = Request::Recover(RecoverRequest { after });
-            let Reply::Recovered { known } = self.call(&request, &[]).await?.reply else {
+            let Reply::Recovered { known } = self.call(&request, Vec::new()).await?.reply else {
                 return Err(ShimError::Unexpected);
             };
             let last = known.len() < PAGE;

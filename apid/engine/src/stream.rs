@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{oneshot, watch};
 
 /// Which stream a piece of output came from. With a terminal all output is `Stdout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,22 +62,41 @@ impl Output {
 /// The writing end of a process's standard input: a pipe, or a pty's master.
 pub(crate) type StdinFd = Arc<AsyncFd<OwnedFd>>;
 
+/// Standard input of a container's run, or of an exec.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StdinState {
+    /// Which run.
+    pub run: u64,
+    /// None: it is closed.
+    pub fd: Option<StdinFd>,
+}
+
+impl StdinState {
+    /// A run that takes no more input.
+    pub(crate) fn closed(run: u64) -> Self {
+        Self { run, fd: None }
+    }
+}
+
 /// Standard input of a process. Dropping it closes the process's standard input when Docker would
 /// (`StdinOnce` without a terminal).
 #[derive(Debug)]
 pub struct Input {
     /// Where the process's input appears, once it runs.
-    source: tokio::sync::watch::Receiver<Option<StdinFd>>,
-    /// Told when input has ended and that is to end the process's.
-    close: Option<mpsc::UnboundedSender<()>>,
+    source: watch::Receiver<StdinState>,
+    /// The run that it is for.
+    run: u64,
+    /// Dropped when input has ended and that is to end the process's.
+    _close: Option<oneshot::Sender<()>>,
 }
 
 impl Input {
     pub(crate) fn new(
-        source: tokio::sync::watch::Receiver<Option<StdinFd>>,
-        close: Option<mpsc::UnboundedSender<()>>,
+        source: watch::Receiver<StdinState>,
+        run: u64,
+        close: Option<oneshot::Sender<()>>,
     ) -> Self {
-        Self { source, close }
+        Self { source, run, _close: close }
     }
 
     /// Write all of it, waiting while the process does not read, or does not run yet.
@@ -86,8 +105,9 @@ impl Input {
     /// The process does not read any more.
     pub async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let there = self.source.wait_for(Option::is_some).await.map_err(|_| gone())?.clone();
-        let fd = there.ok_or_else(gone)?;
+        let run = self.run;
+        let now = self.source.wait_for(|stdin| stdin.run >= run).await.map_err(|_| gone())?.clone();
+        let fd = now.fd.filter(|_| now.run == run).ok_or_else(gone)?;
         while !bytes.is_empty() {
             let written =
                 fd.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, bytes)?)).await?;
@@ -98,15 +118,6 @@ impl Input {
 
     /// The client's input has ended (half-close).
     pub async fn close(self) {}
-}
-
-impl Drop for Input {
-    fn drop(&mut self) {
-        if let Some(close) = self.close.take() {
-            // Nobody listens any more when the process has ended.
-            close.send(()).unwrap_or_default();
-        }
-    }
 }
 
 /// Make a descriptor ready for waiting. Its open file description is shared with the container's

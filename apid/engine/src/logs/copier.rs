@@ -11,7 +11,9 @@
 //! a log (driver `none`, and exec) output is read and handed on directly, or read and forgotten.
 //!
 //! Once the process has ended, everything it wrote is in the pipe. The copier then takes what is
-//! there and does not wait for others who may still hold the writing end.
+//! there and does not wait for others who may still hold the writing end. The attached see the end
+//! of the streams when the owner says so ([`Hub::end`]): when it has written down how the process
+//! ended, which is the next thing they ask.
 
 use super::hub::Hub;
 use super::sink::{Begin, LogSink, LogTarget};
@@ -39,7 +41,7 @@ pub(crate) enum Sources {
     /// Read ends of stdout and stderr.
     Pipes(OwnedFd, OwnedFd),
     /// A pty's master.
-    Terminal(Arc<AsyncFd<OwnedFd>>),
+    Terminal(OwnedFd),
     /// Nothing more comes; only what an earlier process left is to be finished.
     Ended,
 }
@@ -62,11 +64,11 @@ impl Copier {
         let _entered = runtime.enter();
         let streams = match sources {
             Sources::Pipes(stdout, stderr) => {
-                let out = Stream::pipe(StreamKind::Stdout, stdout)?;
-                vec![out, Stream::pipe(StreamKind::Stderr, stderr)?]
+                let out = Stream::new(StreamKind::Stdout, stdout, Transfer::Splice)?;
+                vec![out, Stream::new(StreamKind::Stderr, stderr, Transfer::Splice)?]
             }
             Sources::Terminal(master) => {
-                vec![Stream::new(StreamKind::Stdout, master, Transfer::Copy)]
+                vec![Stream::new(StreamKind::Stdout, master, Transfer::Copy)?]
             }
             Sources::Ended => Vec::new(),
         };
@@ -77,7 +79,6 @@ impl Copier {
             if let Some(sink) = sink {
                 sink.finish();
             }
-            hub.end();
         });
         Ok(Self { ended: Some(ended), task })
     }
@@ -85,6 +86,13 @@ impl Copier {
     /// The process has ended: take what is left, and return when it is where it belongs.
     pub(crate) async fn finish(mut self) {
         drop(self.ended.take());
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!("copying output failed: {error}");
+        }
+    }
+
+    /// Wait until all streams have ended by themselves.
+    pub(crate) async fn until_end(mut self) {
         if let Err(error) = (&mut self.task).await {
             tracing::error!("copying output failed: {error}");
         }
@@ -102,7 +110,7 @@ impl Drop for Copier {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) kind: StreamKind,
-    fd: Arc<AsyncFd<OwnedFd>>,
+    fd: AsyncFd<OwnedFd>,
     pub(super) how: Transfer,
     open: bool,
     /// The process has ended: do not ask the reactor, which may not have heard of the last bytes.
@@ -110,12 +118,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    fn new(kind: StreamKind, fd: Arc<AsyncFd<OwnedFd>>, how: Transfer) -> Self {
-        Self { kind, fd, how, open: true, ended: false }
-    }
-
-    fn pipe(kind: StreamKind, fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self::new(kind, Arc::new(crate::stream::non_blocking(fd)?), Transfer::Splice))
+    fn new(kind: StreamKind, fd: OwnedFd, how: Transfer) -> io::Result<Self> {
+        Ok(Self { kind, fd: crate::stream::non_blocking(fd)?, how, open: true, ended: false })
     }
 
     /// Try without waiting. After `WouldBlock` the reactor wakes the task when there is more.
@@ -152,14 +156,14 @@ impl Stream {
 
     /// Make the kernel move what is on its way between a pty's two ends: poll(2) does.
     fn settle(&self) {
-        let mut fds = [PollFd::new(&*self.fd, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&Timespec::default())).unwrap_or_default();
     }
 
     /// A pipe that was full once will be full again. An unprivileged process may not always.
     fn widen(&self) {
         if self.how == Transfer::Splice {
-            rustix::pipe::fcntl_setpipe_size(&*self.fd, BURST_BYTES).unwrap_or_default();
+            rustix::pipe::fcntl_setpipe_size(&self.fd, BURST_BYTES).unwrap_or_default();
         }
     }
 }

@@ -30,6 +30,11 @@ pub(crate) struct LogTarget {
 }
 
 impl LogTarget {
+    /// An earlier process left output that is not in the log yet, or may not be.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.checkpoint().exists()
+    }
+
     fn checkpoint(&self) -> PathBuf {
         self.dir.join("checkpoint")
     }

@@ -18,7 +18,7 @@ mod security;
 
 pub(crate) use logging::{LogPlan, default_config as default_log_config};
 pub(crate) use network::NetworkPlan;
-pub(crate) use process::{Restart, Stop, exec_process, parse_signal};
+pub(crate) use process::{Restart, Stop, exec_process, merge_environment, parse_signal};
 pub(crate) use resources::{for_update, validate_restart};
 
 use crate::config::EngineConfig;

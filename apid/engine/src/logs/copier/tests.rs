@@ -59,6 +59,7 @@ async fn all_output_is_in_the_log_and_with_the_attached_and_no_file_is_left() {
     err.write_all(b"error\n").unwrap();
     drop((out, err));
     copier.finish().await;
+    hub.end();
 
     let mut seen = [Vec::new(), Vec::new()];
     while let Some((kind, piece)) = attached.next().await {
@@ -103,6 +104,7 @@ async fn without_a_log_the_attached_still_see_everything() {
     out.write_all(b"hello").unwrap();
     drop((out, err));
     copier.finish().await;
+    hub.end();
     assert_eq!(attached.next().await.unwrap().1, &b"hello"[..]);
     assert_eq!(attached.next().await, None);
 }
@@ -117,7 +119,6 @@ async fn a_terminals_last_words_are_heard() {
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
     let mut slave = std::fs::File::options().write(true).open(name).unwrap();
-    let master = Arc::new(crate::stream::non_blocking(master).unwrap());
     let copier = start(Sources::Terminal(master), &Arc::default(), Some(&target));
     for number in 0..100 {
         writeln!(slave, "line {number}").unwrap();
