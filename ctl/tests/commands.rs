@@ -1,6 +1,6 @@
 //! Commands against an engine that answers as a test says: output, uploads, versions, failures.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod fake;
 

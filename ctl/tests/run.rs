@@ -1,7 +1,7 @@
 //! `run`, `exec`, `start`, `attach` against an engine that answers as a test says: order of requests,
 //! streams, signals, exit codes.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod fake;
 
@@ -241,4 +241,52 @@ fn start_attached_ends_with_the_containers_code() {
     let output = fake.run(&["start", "-a", "web"]);
     assert_eq!((err(&output).as_str(), output.status.code()), ("hi\n", Some(9)));
     assert_eq!(out(&fake.run(&["start", "a", "b"])), "a\nb\n");
+}
+
+#[test]
+fn a_user_who_insists_is_not_kept_by_an_engine_that_does_not_answer() {
+    let started = Event::default();
+    let fake = Fake::start(move |seen, connection| match seen.line().as_str() {
+        "POST /containers/create" => reply(connection, 201, r#"{"Id":"c0ffee"}"#),
+        "POST /containers/c0ffee/attach" => {
+            upgrade(connection);
+            started.wait();
+            false
+        }
+        "POST /containers/c0ffee/wait" => {
+            begin(connection);
+            true
+        }
+        "POST /containers/c0ffee/start" => {
+            started.happen();
+            reply(connection, 204, "")
+        }
+        _ => reply(connection, 409, r#"{"message":"not running"}"#),
+    });
+    let mut child = fake.command(&["run", "--rm", "x"]).spawn().unwrap();
+    fake.wait_for("start", |seen| seen.target.contains("/start"));
+    let pid = rustix::process::Pid::from_child(&child);
+    let kills = || fake.lines().iter().filter(|line| line.ends_with("/kill")).count();
+    let mut sent = 0;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    // The first may come while the stream is open; each is passed on until one is too many.
+    let status = loop {
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        sent += 1;
+        assert!(std::time::Instant::now() < deadline, "does not end");
+        let ended = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if kills() >= sent {
+                break None;
+            }
+            std::thread::yield_now();
+        };
+        if let Some(status) = ended {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Some(128 + 2));
+    assert!(sent >= 3);
 }

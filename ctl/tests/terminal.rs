@@ -1,6 +1,6 @@
 //! `run -it` and `exec -it` on a real pseudo-terminal: raw mode and its end, sizes, detaching.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod fake;
 

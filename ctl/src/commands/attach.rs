@@ -39,14 +39,6 @@ impl Waiting {
         }
         exit_code(&json)
     }
-
-    /// The container's exit code as the result of this program.
-    pub(super) async fn into_result(self) -> Result<(), Failure> {
-        match self.code().await {
-            0 => Ok(()),
-            code => Err(Failure::silent(code)),
-        }
-    }
 }
 
 fn exit_code(json: &Json) -> u8 {
@@ -101,7 +93,7 @@ pub(super) async fn attach(client: &Client, args: &Args) -> Result<(), Failure> 
     }
     match session.drive(client, &Target::Container(id)).await? {
         End::Detached => Err(Failure::new("read escape sequence")),
-        End::Copied => waiting.into_result().await,
+        End::Copied => session.finish(client, &Target::Container(id), waiting.code()).await,
     }
 }
 
@@ -141,7 +133,7 @@ pub(super) async fn start(client: &Client, args: &Args) -> Result<(), Failure> {
     }
     match session.drive(client, &Target::Container(id)).await? {
         End::Detached => Ok(()),
-        End::Copied => waiting.into_result().await,
+        End::Copied => session.finish(client, &Target::Container(id), waiting.code()).await,
     }
 }
 

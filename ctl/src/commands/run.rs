@@ -77,7 +77,7 @@ async fn attached(client: &Client, args: &Args, plan: &Plan, id: &str) -> Result
     }
     match session.drive(client, &Target::Container(id)).await? {
         End::Detached => Ok(()),
-        End::Copied => waiting.into_result().await,
+        End::Copied => session.finish(client, &Target::Container(id), waiting.code()).await,
     }
 }
 

@@ -27,6 +27,9 @@ use detach::{Detached, Detector};
 /// How much is read at once, in bytes.
 const BUFFER_BYTES: usize = 32 << 10;
 
+/// How many signals it takes to end the wait for an exit code.
+const INSISTING: i32 = 3;
+
 /// What a session is about.
 pub(crate) enum Target<'a> {
     /// A container's first process.
@@ -118,9 +121,8 @@ impl Session {
         client: &Client,
         target: &Target<'_>,
     ) -> Result<End, Failure> {
-        if self.tty && terminal::output_is_terminal() {
-            resize(client, target, true).await;
-        }
+        let mut sized = !(self.tty && terminal::output_is_terminal());
+        let mut first_size = std::pin::pin!(resize(client, target, true));
         loop {
             tokio::select! {
                 biased;
@@ -138,6 +140,37 @@ impl Session {
                         forward(client, target, signal.name).await;
                     } else if !signal.is_window_change() {
                         return Err(Failure::silent(signal.exit_code()));
+                    }
+                }
+                () = &mut first_size, if !sized => sized = true,
+            }
+        }
+    }
+
+    /// All is copied: wait for the exit code. Signals still go to the container, but a user who
+    /// insists is not kept by an engine that does not answer.
+    pub(crate) async fn finish(
+        mut self,
+        client: &Client,
+        target: &Target<'_>,
+        code: impl Future<Output = u8>,
+    ) -> Result<(), Failure> {
+        let mut code = std::pin::pin!(code);
+        let mut insisted = 0;
+        loop {
+            tokio::select! {
+                biased;
+                code = &mut code => match code {
+                    0 => return Ok(()),
+                    code => return Err(Failure::silent(code)),
+                },
+                signal = self.signals.next() => {
+                    insisted += i32::from(signal.ends_programs());
+                    if insisted == INSISTING || (!self.proxy_signals && insisted > 0) {
+                        return Err(Failure::silent(signal.exit_code()));
+                    }
+                    if self.proxy_signals {
+                        forward(client, target, signal.name).await;
                     }
                 }
             }

@@ -19,6 +19,11 @@ impl Came {
         self == WINDOW_CHANGE
     }
 
+    /// Whoever sent it wants the program to end.
+    pub(crate) fn ends_programs(self) -> bool {
+        ENDING.contains(&self)
+    }
+
     /// The exit code of a program this signal ended.
     pub(crate) fn exit_code(self) -> u8 {
         128 + self.number

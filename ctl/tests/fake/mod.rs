@@ -1,6 +1,12 @@
 //! An engine that answers as a test says: HTTP over a unix socket, with hijacked streams.
 
-#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    missing_debug_implementations,
+    reason = "each test program uses a part"
+)]
+#![allow(unreachable_pub, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
