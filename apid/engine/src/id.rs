@@ -11,8 +11,10 @@ pub(crate) const NAME_RULE: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
 /// 32 bytes of the kernel's randomness.
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| EngineError::internal(format!("getrandom: {error}")))?;
+    // The system call itself: a static program has no getrandom(3) to look up, and in the sandbox no
+    // /dev/urandom to fall back to. 32 bytes come whole (getrandom(2), up to 256).
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| EngineError::internal("getrandom").because(error))?;
     Ok(bytes)
 }
 
