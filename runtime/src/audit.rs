@@ -7,8 +7,7 @@
 use crate::plan::RANGE;
 use bulkhead_policy::EffectiveContainer;
 use bulkhead_policy::proto::{ContainerPath, HostOr, MountSpec, NetworkMode, Share, UserMode};
-use rustix::fs::{CWD, Mode, OFlags};
-use std::collections::HashMap;
+use rustix::fs::{Mode, OFlags};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -149,9 +148,12 @@ impl Audit<'_> {
     }
 
     fn status(&mut self, text: &str) {
-        let fields: HashMap<&str, &str> =
+        let fields: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.split_once(':')).collect();
-        let field = |name: &str| fields.get(name).map_or("", |value| value.trim());
+        let field = |name: &str| {
+            let found = fields.iter().find(|(known, _)| *known == name);
+            found.map_or("", |(_, value)| value.trim())
+        };
         let confinement = &self.expected.container.confinement;
         let hex = |set: u64| format!("{set:016x}");
         let base = self.expected.base;
@@ -256,16 +258,23 @@ impl Audit<'_> {
             ("uts", host_or(spaces.uts)),
             ("cgroup", host_or(spaces.cgroup)),
         ];
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&proc.0, "ns", flags, Mode::empty());
+        let own = rustix::fs::open("/proc/self/ns", flags, Mode::empty());
+        let (directory, own) = match (directory, own) {
+            (Ok(directory), Ok(own)) => (directory, own),
+            (Err(errno), _) | (_, Err(errno)) => return self.differs("ns", "readable", errno),
+        };
         for (kind, host) in kinds {
-            let name = format!("ns/{kind}");
-            let own = Proc::link(CWD, &format!("/proc/self/{name}"));
-            match (Proc::link(proc.0.as_fd(), &name), own) {
+            match (Proc::link(directory.as_fd(), kind), Proc::link(own.as_fd(), kind)) {
                 (Ok(found), Ok(own)) if (found == own) == host => {}
-                (Ok(found), _) => {
+                (Ok(found), Ok(_)) => {
                     let expected = if host { "the host's" } else { "not the host's" };
-                    self.differs(name, expected, found);
+                    self.differs(format!("ns/{kind}"), expected, found);
                 }
-                (Err(errno), _) => self.differs(name, "readable", errno),
+                (Err(errno), _) | (_, Err(errno)) => {
+                    self.differs(format!("ns/{kind}"), "readable", errno);
+                }
             }
         }
     }
@@ -316,14 +325,15 @@ impl Audit<'_> {
         if at("/sys").is_some_and(|sys| !sys.read_only) {
             self.differs("mount /sys", "read-only", "writable");
         }
-        for path in needed(&container.masked_paths) {
+        for path in protected(&container.masked_paths) {
             // A mask is the null device or an empty directory, never the file system below it.
-            if at(path).is_none_or(|mount| matches!(mount.kind, "proc" | "sysfs")) {
+            let covered = at(path).is_some_and(|mount| !matches!(mount.kind, "proc" | "sysfs"));
+            if !covered && is_there(path) {
                 self.differs(format!("mask {path}"), "covered", Mount::tell(at(path)));
             }
         }
-        for path in needed(&container.readonly_paths) {
-            if at(path).is_none_or(|mount| !mount.read_only) {
+        for path in protected(&container.readonly_paths) {
+            if !at(path).is_some_and(|mount| mount.read_only) && is_there(path) {
                 self.differs(format!("mount {path}"), "read-only", Mount::tell(at(path)));
             }
         }
@@ -352,14 +362,17 @@ impl Audit<'_> {
     }
 }
 
-/// Those paths that the host has, below `/proc` and `/sys`: the container has them too. Others are
-/// the image's, and may be missing.
-fn needed(paths: &[ContainerPath]) -> impl Iterator<Item = &str> {
+/// Those below `/proc` and `/sys`. Others are the image's, and may be missing.
+fn protected(paths: &[ContainerPath]) -> impl Iterator<Item = &str> {
     paths
         .iter()
         .filter(|path| path.is_at_or_below("/proc") || path.is_at_or_below("/sys"))
-        .filter(|path| rustix::fs::access(path.as_path(), rustix::fs::Access::EXISTS).is_ok())
         .filter_map(|path| std::str::from_utf8(path.as_bytes()).ok())
+}
+
+/// What the host has there, the container has too.
+fn is_there(path: &str) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXISTS).is_ok()
 }
 
 /// The capabilities that this kernel has.

@@ -68,6 +68,9 @@ pub fn create(plan: &Plan<'_>) -> Result<Created, Error> {
     plan.check()?;
     let alone = SingleThreaded::check().map_err(|error| Error::invalid(error.to_string()))?;
     process::hide()?;
+    if plan.join.pid.is_some() {
+        process::check_hideable()?;
+    }
     let container = plan.permit.granted();
     let (sources, stdio, far) = Sources::open(plan)?;
     let (line, theirs) = Line::pair()?;
@@ -94,7 +97,7 @@ pub fn create(plan: &Plan<'_>) -> Result<Created, Error> {
     let terminal = child.until_ready(&line)?;
     child.limit(process.oom_score_adj, plan.ids, limits)?;
     let stdio = far.complete(terminal)?;
-    let (pid, pidfd) = child.keep();
+    let (pid, pidfd) = child.keep()?;
     Ok(Created { pid, pidfd, stdio, gate: Gate::new(line) })
 }
 
@@ -125,8 +128,8 @@ impl Child {
     }
 
     /// It is the caller's now.
-    pub(crate) fn keep(mut self) -> (u32, OwnedFd) {
-        self.0.take().unwrap_or_else(|| unreachable!("taken only here"))
+    pub(crate) fn keep(mut self) -> Result<(u32, OwnedFd), Error> {
+        self.0.take().ok_or_else(unexpected)
     }
 
     /// Its place in the OOM killer's order, and its resource limits.

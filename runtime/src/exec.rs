@@ -53,7 +53,7 @@ pub fn exec(plan: &ExecPlan<'_>) -> Result<Created, Error> {
     let score = plan.container.spec.process.oom_score_adj;
     child.limit(score, plan.ids, limits(plan))?;
     let stdio = far.complete(terminal)?;
-    let (pid, pidfd) = child.keep();
+    let (pid, pidfd) = child.keep()?;
     Ok(Created { pid, pidfd, stdio, gate: Gate::new(line) })
 }
 
@@ -65,13 +65,7 @@ fn check(plan: &ExecPlan<'_>) -> Result<(), Error> {
     if plan.seccomp_program.is_some() != plan.container.confinement.seccomp_program {
         return Err(Error::invalid("the container's system-call filter is missing"));
     }
-    // With 1, entering the container's user namespace would let its processes look into ours.
-    let sysctl = std::fs::read("/proc/sys/fs/suid_dumpable").unwrap_or_default();
-    if sysctl.first() == Some(&b'1') {
-        let what = "exec with the host's kernel parameter fs.suid_dumpable=1".to_owned();
-        return Err(Error::Unsupported { what });
-    }
-    Ok(())
+    process::check_hideable()
 }
 
 /// At most the container's own; with `privileged` all that its user namespace has.

@@ -23,6 +23,17 @@ pub(crate) fn hide() -> Result<(), Error> {
         .step("prctl(PR_SET_DUMPABLE)")
 }
 
+/// Whether a process can be hidden that joins others: with `fs.suid_dumpable` 1 they could look into it
+/// for a moment, each time when it changes its ids.
+pub(crate) fn check_hideable() -> Result<(), Error> {
+    let sysctl = std::fs::read("/proc/sys/fs/suid_dumpable").unwrap_or_default();
+    if sysctl.first() == Some(&b'1') {
+        let what = "joining a container while the host's fs.suid_dumpable is 1".to_owned();
+        return Err(Error::Unsupported { what });
+    }
+    Ok(())
+}
+
 /// Become the container's root: what is made from here on is its.
 pub(crate) fn become_container_root() -> Result<(), Error> {
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);

@@ -1,6 +1,6 @@
 //! Capabilities, no_new_privs, system-call filters, limits, terminal, init.
 
-use crate::rig::{Case, Rig, Waiting, arguments};
+use crate::rig::{Case, Rig, Waiting};
 use bulkhead_policy::capability;
 use bulkhead_policy::proto::{Rlimit, Seccomp, TerminalSize};
 use bulkhead_policy::seccomp;

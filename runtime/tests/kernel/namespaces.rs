@@ -1,9 +1,14 @@
 //! Ids, namespaces, cgroup.
 
 use crate::rig::{Rig, host_mounts, name};
-use bulkhead_policy::proto::{HostOr, NetworkMode, Share, Sysctl};
+use bulkhead_policy::proto::{
+    Endpoint, HostOr, Ipv4, NetworkId, NetworkMode, NetworkSpec, Share, Sysctl,
+};
 use bulkhead_runtime::{Joined, RANGE};
+use rustix::thread::UnshareFlags;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 crate::tests! {
     a_container_runs_its_program,
@@ -13,6 +18,7 @@ crate::tests! {
     the_hosts_mount_table_does_not_change,
     every_namespace_is_its_own,
     namespaces_of_the_host_can_be_kept,
+    an_endpoint_is_an_interface_of_the_container,
     a_network_namespace_can_be_joined,
     pid_and_ipc_namespaces_can_be_joined_with_the_user_namespace,
     limits_hold_by_the_cgroup,
@@ -120,6 +126,49 @@ fn namespaces_of_the_host_can_be_kept(rig: &Rig) {
         let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
         assert_eq!(of(&waiting.pid.to_string()), of("self"), "{kind}");
     }
+}
+
+/// In a network namespace that is thrown away.
+fn an_endpoint_is_an_interface_of_the_container(rig: &Rig) {
+    let own = crate::rig::open("/proc/self/ns/net");
+    bulkhead_sys::fork::unshare(UnshareFlags::NEWNET).unwrap();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        bulkhead_network::loopback_up().unwrap();
+        let instance = bulkhead_network::Instance::new("0123abcd").unwrap();
+        let id = NetworkId::from_bytes([3; 32]);
+        let network = NetworkSpec {
+            id,
+            gateway: Ipv4 { address: [172, 30, 0, 1], prefix: 16 },
+            internal: false,
+            inter_container: true,
+            masquerade: true,
+            mtu: 1500,
+            default: true,
+        };
+        let network = bulkhead_network::create_network(&instance, &network).unwrap();
+        let endpoint = Endpoint {
+            network: id,
+            ipv4: Ipv4 { address: [172, 30, 0, 2], prefix: 16 },
+            mac: [2, 0x42, 1, 2, 3, 4],
+            gateway: true,
+        };
+        let script = "ip -o addr show eth0 | grep -c 172.30.0.2/16; ip route | head -1; \
+            cat /sys/class/net/eth0/address; ping -c 1 -W 2 172.30.0.1 | grep -c '1 packets received'";
+        let mut case = rig.shell(script).with(|spec| {
+            spec.namespaces.network = NetworkMode::Endpoints;
+            spec.endpoints = vec![endpoint].try_into().unwrap();
+        });
+        let container = &case.spec.id;
+        let plan = bulkhead_network::plan_endpoint(&network, &endpoint, container, 0).unwrap();
+        case.endpoints = vec![plan];
+        let text = case.run().text();
+        bulkhead_network::remove_all(&instance).unwrap();
+        text
+    }));
+    let kind = rustix::thread::LinkNameSpaceType::Network;
+    rustix::thread::move_into_link_name_space(own.as_fd(), Some(kind)).unwrap();
+    let expected = "1\ndefault via 172.30.0.1 dev eth0 \n02:42:01:02:03:04\n1\n";
+    assert_eq!(outcome.unwrap(), expected);
 }
 
 fn namespace(pid: u32, kind: &str) -> Option<std::os::fd::OwnedFd> {

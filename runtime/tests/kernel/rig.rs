@@ -1,6 +1,7 @@
 //! What every test needs: an image, ids, a cgroup, and a container that cleans up after itself.
 
 use bulkhead_cgroup::{Cgroup, Hierarchy, Parent};
+use bulkhead_network::EndpointPlan;
 use bulkhead_policy::proto::{
     Argument, ContainerId, ContainerPath, ContainerSpec, ExecId, ExecSpec, HostOr, LayerId, List,
     MountSpec, Name, Namespaces, NetworkMode, ProcessSpec, Request, Resources, Seccomp, Share,
@@ -83,6 +84,7 @@ impl Rig {
             init: None,
             program: None,
             features: self.features,
+            endpoints: Vec::new(),
             dir,
         }
     }
@@ -106,6 +108,7 @@ pub(crate) struct Case<'r> {
     pub init: Option<OwnedFd>,
     pub program: Option<Vec<u8>>,
     pub features: Features,
+    pub endpoints: Vec<EndpointPlan>,
     pub dir: PathBuf,
 }
 
@@ -184,7 +187,7 @@ impl<'r> Case<'r> {
                 writable: directory(&self.dir.join("w")),
                 join: self.join.try_clone().unwrap(),
                 cgroup: &cgroup,
-                endpoints: Vec::new(),
+                endpoints: self.endpoints.clone(),
                 init: self.init.as_ref().map(AsFd::as_fd),
                 seccomp_program: self.program.clone(),
                 features: self.features,
