@@ -69,7 +69,7 @@ pub(super) fn mount(
     };
     let shm = shm.step("fsmount(tmpfs) for /dev/shm")?;
     place_directory(dir.as_fd(), "shm", shm.as_fd()).step("mount /dev/shm")?;
-    if spec.namespaces.ipc == Share::Private {
+    if spec.namespaces.ipc != Share::Host {
         let mqueue = instance("mqueue", &[], INERT).step("fsmount(mqueue)")?;
         place_directory(dir.as_fd(), "mqueue", mqueue.as_fd()).step("mount /dev/mqueue")?;
     }

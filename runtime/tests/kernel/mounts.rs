@@ -23,6 +23,7 @@ crate::tests! {
     a_bind_source_is_not_followed_out_of_its_root,
     a_missing_bind_source_is_made_only_by_policy,
     a_kernel_file_system_is_no_bind_source,
+    b1_a_target_exchanged_while_it_is_resolved_stays_inside,
     a4_targets_below_proc_and_sys_are_refused_also_through_links,
     a_directory_does_not_go_onto_a_file,
     mounts_are_made_in_order,
@@ -329,6 +330,53 @@ fn a4_targets_below_proc_and_sys_are_refused_also_through_links(rig: &Rig) {
     let case = rig.shell("true").mount(file("/x/sys/kernel/core_pattern", "|/evil"));
     let case = case.layer(|dir| symlink("/proc", dir.join("x")).unwrap());
     case.refused();
+}
+
+/// Another container that shares the volume exchanges a directory on the way with a link to `/`.
+fn b1_a_target_exchanged_while_it_is_resolved_stays_inside(rig: &Rig) {
+    const ROUNDS: usize = 100;
+    let shared = shared(rig, "race");
+    fs::set_permissions(&shared.dir, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::create_dir(shared.dir.join("a")).unwrap();
+    fs::set_permissions(shared.dir.join("a"), fs::Permissions::from_mode(0o777)).unwrap();
+    symlink("/", shared.dir.join("link")).unwrap();
+    let (a, link) = (shared.dir.join("a"), shared.dir.join("link"));
+    let alone = bulkhead_sys::fork::SingleThreaded::check().unwrap();
+    let flipper = match bulkhead_sys::fork::fork(alone).unwrap() {
+        bulkhead_sys::fork::Forked::Child => loop {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(rustix::fs::CWD, &a, rustix::fs::CWD, &link, flags).ok();
+        },
+        bulkhead_sys::fork::Forked::Parent { pidfd, .. } => pidfd,
+    };
+    let before = host_mounts();
+    let (mut by_link, mut by_directory) = (0, 0);
+    for round in 0..ROUNDS {
+        let name = format!("bulkhead-b1-{round}");
+        let tmpfs = MountSpec::Tmpfs {
+            target: path(&format!("/m/a/{name}")),
+            bytes: None,
+            mode: 0o755,
+            read_only: false,
+            no_exec: false,
+        };
+        let case = rig.shell("cut -d' ' -f4,5 /proc/self/mountinfo | grep bulkhead-b1");
+        let case = case.mount(shared.bind("", false)).mount(tmpfs);
+        let case = if round % 2 == 0 { case.host_ids() } else { case };
+        let case = shared.admit(case, |root| root.idmap = BindIdmap::Full);
+        if let Ok(mut waiting) = case.create() {
+            waiting.open().unwrap();
+            let out = waiting.finish().out;
+            by_link += usize::from(out == format!("/ /{name}\n"));
+            by_directory += usize::from(out.starts_with("/ /m/"));
+        }
+        assert!(!Path::new("/").join(name).exists(), "made on the host");
+    }
+    bulkhead_sys::fork::pidfd_signal(&flipper, 9).unwrap();
+    crate::rig::wait(&flipper);
+    assert_eq!(host_mounts(), before);
+    // Void if the race was never run both ways.
+    assert!(by_link > 0 && by_directory > 0, "{by_link} {by_directory}");
 }
 
 fn a_directory_does_not_go_onto_a_file(rig: &Rig) {
