@@ -38,9 +38,9 @@ pub fn import(engine: &Engine, tar: &Path) {
 pub fn detached(engine: &Engine, rounds: usize) -> Vec<Outcome> {
     let subjects = vec![
         Subject::command("run -d", || {
-            client(engine, &["run", "-d", "--name", "d", "busybox", "sleep", "1000000"])
+            client(engine, &["run", "-d", "--name", "detached", "busybox", "sleep", "1000000"])
         }),
-        Subject::command("rm -f of a running one", || client(engine, &["rm", "-f", "d"])),
+        Subject::command("rm -f of a running one", || client(engine, &["rm", "-f", "detached"])),
     ];
     measure::in_order(subjects, rounds)
 }
@@ -142,9 +142,9 @@ pub fn logs(report: &mut Report, engine: &Engine) {
         command.args(["sh", "-c", &quiet]);
         command
     };
-    let detach = ["run", "-d", "--name", "l", "busybox", "sh", "-c", &produce];
+    let detach = ["run", "-d", "--name", "lines", "busybox", "sh", "-c", &produce];
     let finished = measure::time(client(engine, &detach))
-        .and_then(|_| measure::time(client(engine, &["wait", "l"])));
+        .and_then(|_| measure::time(client(engine, &["wait", "lines"])));
     report.outcomes(interleave(
         vec![
             Subject::command("the producer alone, on the host", host),
@@ -153,18 +153,18 @@ pub fn logs(report: &mut Report, engine: &Engine) {
             Subject::command("run --rm, json-file", || run("json-file", &produce)),
             Subject::new("logs to /dev/null", || {
                 finished.clone()?;
-                measure::time(client(engine, &["logs", "l"]))
+                measure::time(client(engine, &["logs", "lines"]))
             }),
         ],
         LONG_ROUNDS,
     ));
-    let lines = count_lines(client(engine, &["logs", "l"]));
+    let lines = count_lines(client(engine, &["logs", "lines"]));
     match lines {
         Ok(LINES) => {}
         Ok(other) => report.skip("logs", &format!("{other} lines came back, not {LINES}")),
         Err(why) => report.skip("logs", &why),
     }
-    report.failed("rm -f l", remove(engine, &["l".to_owned()]));
+    report.failed("rm -f lines", remove(engine, &["lines".to_owned()]));
 }
 
 fn count_lines(mut command: Command) -> Result<usize, String> {

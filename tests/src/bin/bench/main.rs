@@ -79,7 +79,7 @@ fn daemons(report: &mut Report, tar: &std::path::Path) {
 
 /// Ours, beside bare `crun` and the floor.
 fn starts(report: &mut Report, engine: &Engine, bundle: &bundle::Bundle) {
-    let held = engine.bulkhead(&["run", "-d", "--name", "c", "busybox", "sleep", "1000000"]);
+    let held = engine.bulkhead(&["run", "-d", "--name", "held", "busybox", "sleep", "1000000"]);
     if !held.status.success() {
         report.skip("start and exec", &String::from_utf8_lossy(&held.stderr));
         return;
@@ -95,7 +95,7 @@ fn starts(report: &mut Report, engine: &Engine, bundle: &bundle::Bundle) {
         Subject::command("run --rm --network none", || {
             engine::client(engine, &["run", "--rm", "--network", "none", "busybox", "true"])
         }),
-        Subject::command("exec c true", || engine::client(engine, &["exec", "c", "true"])),
+        Subject::command("exec true", || engine::client(engine, &["exec", "held", "true"])),
         Subject::command("ps (one container)", || engine::client(engine, &["ps"])),
         Subject::command("version (the CLI alone)", || engine::client(engine, &["version"])),
     ];
@@ -110,7 +110,7 @@ fn starts(report: &mut Report, engine: &Engine, bundle: &bundle::Bundle) {
     report.outcomes(engine::detached(engine, PEER_ROUNDS));
     report.outcomes(engine::by_api(engine, PEER_ROUNDS));
     report.outcomes(peers::floor_inside(bundle, &alone, ROUNDS));
-    report.failed("rm -f c", engine::remove(engine, &["c".to_owned()]));
+    report.failed("rm -f held", engine::remove(engine, &["held".to_owned()]));
 }
 
 /// The slow ones, and ours once more in the same turns.
@@ -140,12 +140,12 @@ fn bars(report: &mut Report) {
     let run = "run --rm busybox true";
     report.ratio(run, "crun run (no network)");
     report.ratio(run, "floor");
-    report.ratio("exec c true", run);
+    report.ratio("exec true", run);
     let ratio = |report: &Report, a: &str, b: &str| Some(report.median(a)? / report.median(b)?);
     let bars = [
         Bar::at_most("run --rm / crun run", ratio(report, run, "crun run (no network)"), 1.0),
         Bar::at_most("run --rm / floor", ratio(report, run, "floor"), 3.0),
-        Bar::at_most("exec / run --rm", ratio(report, "exec c true", run), 0.5),
+        Bar::at_most("exec / run --rm", ratio(report, "exec true", run), 0.5),
         Bar::at_least("starts a second", report.median("run -d, starts a second"), 100.0),
         Bar::at_most("KiB a running container", report.median("all of ours / container"), 150.0),
         Bar::at_most("KiB of idle daemons", report.median("daemons, idle"), 20.0 * 1024.0),

@@ -57,9 +57,11 @@ pub fn report(report: &mut Report, before: Shares, after: Shares) {
 
 /// Whether a process runs a program of ours and belongs to this engine.
 fn is_of(process: &Path, engine: &Engine, shim: i32) -> bool {
+    // A file, or a sealed copy in memory: `/memfd:bulkhead-shim (deleted)`.
     let program = fs::read_link(process.join("exe")).unwrap_or_default();
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !["bulkhead-shim", "bulkhead-apid", "bulkhead-worker"].contains(&name.as_str()) {
+    let program = program.to_string_lossy().into_owned();
+    let ours = ["bulkhead-shim", "bulkhead-apid", "bulkhead-worker"];
+    if !ours.iter().any(|name| program.contains(name)) {
         return false;
     }
     let line = fs::read(process.join("cmdline")).unwrap_or_default();
