@@ -1,6 +1,6 @@
 //! The command line's grammar: tables of commands and flags, and what is done with them.
 //!
-//! One table ([`table`]) says what exists; parsing ([`parse`]) and help ([`help`]) read it, so that
+//! One table ([`table`]) says what exists; parsing ([`mod@parse`]) and help ([`help`]) read it, so that
 //! they cannot drift apart. The grammar is the one of Docker's command line (Go's pflag: short
 //! flags cluster, `--flag=false` unsets a switch, `-e=X` and `-eX` are one), and so are the words
 //! of its errors and help, which scripts and people know.

@@ -1,4 +1,4 @@
-//! `bulkhead policy`: what root writes ([`file`]), compiled to the table that the shim loads, checked,
+//! `bulkhead policy`: what root writes ([`mod@file`]), compiled to the table that the shim loads, checked,
 //! and explained. The only place where text becomes policy; root's daemon parses none.
 
 mod apply;
