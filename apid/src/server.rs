@@ -8,7 +8,7 @@ use crate::reply::{Reply, ReplyBody};
 use crate::router::{percent_decode, split_version};
 use crate::routes::{self, Found};
 use crate::stream::hijack::{Hijack, Hijacked};
-use crate::stream::socket::{ClientSocket, Serving, ServingFlag};
+use crate::stream::socket::{ClientSocket, Serving};
 use crate::version::ApiVersion;
 use bulkhead_engine::Engine;
 use bytes::Bytes;
@@ -111,7 +111,10 @@ impl Hall {
         let service = {
             let (app, serving, slot) = (Arc::clone(&self.app), serving.clone(), slot.clone());
             service_fn(move |request| {
-                Box::pin(handle(Arc::clone(&app), request, serving.clone(), slot.clone()))
+                // From this moment, not from the future's first poll: the library looks for the
+                // client's end in between.
+                let serving = serving.begin();
+                Box::pin(handle(Arc::clone(&app), request, serving, slot.clone()))
             })
         };
         let mut connection = http1::Builder::new()
@@ -183,10 +186,9 @@ impl std::error::Error for LetGo {}
 async fn handle(
     app: Arc<App>,
     request: Request<Incoming>,
-    serving: ServingFlag,
+    serving: Serving,
     slot: HijackSlot,
 ) -> Result<Response<ServedBody>, LetGo> {
-    let serving = serving.begin();
     let (parts, body) = request.into_parts();
     let what = format!("{} {}", parts.method, parts.uri.path());
     let reply = dispatch(app, parts, body).await.unwrap_or_else(|error| error.into_reply(&what));
