@@ -97,7 +97,7 @@ impl Inner {
     /// Have the shim make the default bridge; one that is there already is as good.
     async fn make_bridge(&self) -> Result<()> {
         let spec = self.networks.bridge_spec();
-        match self.shim.order(Request::CreateNetwork(spec.clone())).await {
+        match self.shim.order(Request::CreateNetwork(spec)).await {
             Err(ShimError::Refused(Refusal::Exists { .. })) => {
                 // With another address or other rules: of an earlier configuration.
                 self.shim.order(Request::RemoveNetwork(spec.id)).await?;

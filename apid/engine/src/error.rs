@@ -1,7 +1,7 @@
 //! What can go wrong, in the terms of the API: a kind, which is an HTTP status at the edge, and
 //! Docker's own sentence, which clients match on.
 
-use bulkhead_proto::Refusal;
+use bulkhead_proto::{Refusal, Text};
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -34,13 +34,14 @@ pub enum ErrorKind {
 pub struct EngineError {
     kind: ErrorKind,
     message: String,
+    exit_code: Option<i64>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl EngineError {
     /// A failure of this kind with the sentence that the client reads.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), exit_code: None, source: None }
     }
 
     /// The kind.
@@ -51,6 +52,18 @@ impl EngineError {
     /// The sentence for the client, as Docker words it; never empty but for `NotModified`.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The program could not be run: what a shell's exit code would be.
+    #[must_use]
+    pub(crate) fn with_exit_code(mut self, code: i64) -> Self {
+        self.exit_code = Some(code);
+        self
+    }
+
+    /// The exit code of a program that could not be run.
+    pub(crate) fn exit_code(&self) -> Option<i64> {
+        self.exit_code
     }
 
     /// Keep the cause.
@@ -105,17 +118,32 @@ impl StdError for EngineError {
 /// itself (`container::start`), because Docker's text and exit code depend on it.
 impl From<Refusal> for EngineError {
     fn from(refusal: Refusal) -> Self {
-        let kind = match &refusal {
-            Refusal::Denied { .. } => ErrorKind::Denied,
-            Refusal::NotFound { .. } => ErrorKind::NotFound,
+        let (kind, message) = match &refusal {
+            Refusal::Denied { field, rule, knob } => (
+                ErrorKind::Denied,
+                format!(
+                    "{} denied by policy rule {}; to permit it: {}",
+                    plain(field),
+                    plain(rule),
+                    plain(knob)
+                ),
+            ),
+            Refusal::NotFound { .. } => (ErrorKind::NotFound, refusal.to_string()),
             Refusal::WrongPhase { .. } | Refusal::Exists { .. } | Refusal::InUse { .. } => {
-                ErrorKind::Conflict
+                (ErrorKind::Conflict, refusal.to_string())
             }
-            Refusal::Invalid { .. } | Refusal::Program { .. } => ErrorKind::BadParameter,
-            Refusal::Unsupported { .. } => ErrorKind::NotImplemented,
-            Refusal::Exhausted { .. } => ErrorKind::Unavailable,
-            Refusal::Kernel { .. } => ErrorKind::Internal,
+            Refusal::Invalid { what } => (ErrorKind::BadParameter, plain(what)),
+            Refusal::Program { .. } => (ErrorKind::BadParameter, refusal.to_string()),
+            Refusal::Unsupported { what } => (ErrorKind::NotImplemented, plain(what)),
+            Refusal::Exhausted { .. } => (ErrorKind::Unavailable, refusal.to_string()),
+            Refusal::Kernel { what } => (ErrorKind::Internal, plain(what)),
         };
-        Self::new(kind, refusal.to_string())
+        Self::new(kind, message)
     }
+}
+
+/// The shim's text without the escapes that its `Display` has for logs.
+pub(crate) fn plain(text: &Text) -> String {
+    let text = String::from_utf8_lossy(text.as_bytes());
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

@@ -11,7 +11,7 @@ use crate::container::change::set_size;
 use crate::container::record::Status;
 use crate::container::start::{program_code, program_error, streams};
 use crate::engine::Inner;
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, plain};
 use crate::logs::{Copier, Hub};
 use crate::shim_client::ShimError;
 use crate::stream::{Attached, Input, Output, StdinFd, StdinState};
@@ -55,8 +55,14 @@ enum Phase {
     New,
     /// The shim has been asked.
     Starting,
-    Running { copier: Option<Copier>, master: Option<StdinFd>, pid: u32 },
-    Ended { code: i64 },
+    Running {
+        copier: Option<Copier>,
+        master: Option<StdinFd>,
+        pid: u32,
+    },
+    Ended {
+        code: i64,
+    },
 }
 
 impl Execs {
@@ -100,7 +106,8 @@ impl Execs {
         let mut excess = table.order.len().saturating_sub(ENDED_KEPT);
         let Table { by_id, order } = &mut *table;
         order.retain(|id| {
-            let ended = by_id.get(id).is_none_or(|exec| matches!(&*exec.phase(), Phase::Ended { .. }));
+            let ended =
+                by_id.get(id).is_none_or(|exec| matches!(&*exec.phase(), Phase::Ended { .. }));
             let goes = excess > 0 && ended;
             if goes {
                 excess -= 1;
@@ -117,13 +124,14 @@ pub(crate) fn create(
     container: Arc<Container>,
     body: ExecCreateBody,
 ) -> Result<String> {
-    let conflict = |why: &str| {
-        Err(EngineError::conflict(format!("container {} {why}", container.id)))
-    };
+    let conflict =
+        |why: &str| Err(EngineError::conflict(format!("container {} {why}", container.id)));
     match container.state().status {
         Status::Running => {}
         Status::Paused => return conflict("is paused, unpause the container before exec"),
-        Status::Restarting => return conflict("is restarting, wait until the container is running"),
+        Status::Restarting => {
+            return conflict("is restarting, wait until the container is running");
+        }
         Status::Created | Status::Starting | Status::Exited | Status::Removing | Status::Dead => {
             return conflict("is not running");
         }
@@ -190,9 +198,10 @@ impl Exec {
         match self.run(&engine, &start).await {
             Ok(()) => Ok(attached),
             Err(error) => {
-                let code = match &error {
-                    ShimError::Refused(Refusal::Program { errno, .. }) => program_code(*errno),
-                    _ => 126,
+                let code = if let ShimError::Refused(Refusal::Program { errno, .. }) = &error {
+                    program_code(*errno)
+                } else {
+                    126
                 };
                 *self.phase() = Phase::Ended { code };
                 self.hub.end();
@@ -214,7 +223,8 @@ impl Exec {
         };
         let mut process =
             exec_process(&self.body, &definition.plan.spec.process).map_err(invalid)?;
-        if let (Some(terminal), Some([rows, columns])) = (&mut process.terminal, start.console_size) {
+        if let (Some(terminal), Some([rows, columns])) = (&mut process.terminal, start.console_size)
+        {
             let fits = |value| u16::try_from(value).unwrap_or(u16::MAX);
             *terminal = TerminalSize { rows: fits(rows), columns: fits(columns) };
         }
@@ -262,17 +272,20 @@ impl Exec {
     }
 
     fn worded(&self, error: ShimError) -> EngineError {
-        match &error {
-            ShimError::Refused(Refusal::Program { errno, step }) => {
-                let program = self.body.cmd.as_ref().and_then(|cmd| cmd.first().cloned());
-                let text = program_error(*errno, &step.to_string(), &program.unwrap_or_default());
-                let text = text.replacen("create failed", "exec failed: exec failed", 1);
-                EngineError::bad(format!("{text}: unknown"))
-            }
-            ShimError::Refused(Refusal::WrongPhase { .. } | Refusal::NotFound { .. }) => {
-                EngineError::conflict(format!("container {} is not running", self.container.id))
-            }
-            _ => error.into(),
+        if let ShimError::Refused(Refusal::Program { errno, step }) = &error {
+            let program = self.body.cmd.as_ref().and_then(|cmd| cmd.first().cloned());
+            let text = program_error(*errno, &plain(step), &program.unwrap_or_default());
+            let text = text.replacen("create failed", "exec failed: exec failed", 1);
+            return EngineError::bad(format!("{text}: unknown"));
+        }
+        let gone = matches!(
+            error,
+            ShimError::Refused(Refusal::WrongPhase { .. } | Refusal::NotFound { .. })
+        );
+        if gone {
+            EngineError::conflict(format!("container {} is not running", self.container.id))
+        } else {
+            error.into()
         }
     }
 

@@ -61,16 +61,12 @@ struct Shared {
 /// An image that a container can be made of.
 #[derive(Debug, Clone)]
 pub(crate) struct ResolvedImage {
-    /// Which.
-    pub id: ImageId,
-    /// The same, `sha256:` and 64 hex digits.
+    /// `sha256:` and 64 hex digits.
     pub id_text: String,
     /// What it says of itself.
     pub config: ImageConfig,
     /// Its layers, the lowest first.
     pub layers: Vec<LayerId>,
-    /// What the client called it.
-    pub name: String,
 }
 
 impl Images {
@@ -263,7 +259,7 @@ impl Images {
             let config = shared.store.image(&id)?.config;
             let layers = config.rootfs.diff_ids.iter();
             let layers = layers.map(|layer| LayerId::from_bytes(*layer.as_bytes())).collect();
-            Ok(ResolvedImage { id, id_text: id.to_string(), config, layers, name })
+            Ok(ResolvedImage { id_text: id.to_string(), config, layers })
         })
         .await
     }

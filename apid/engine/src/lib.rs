@@ -246,7 +246,9 @@ impl Engine {
         let mut stats = if state.status.is_alive() {
             let sample = tokio::task::spawn_blocking(move || observe::stats(state.pid, own)).await;
             // A container that ends while it is looked at has no figures any more.
-            sample.map_err(|error| EngineError::internal("stats").because(error))?.unwrap_or_default()
+            sample
+                .map_err(|error| EngineError::internal("stats").because(error))?
+                .unwrap_or_default()
         } else {
             api::ContainerStats::default()
         };

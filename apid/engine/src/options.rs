@@ -180,14 +180,14 @@ pub fn parse_time(text: &str) -> Result<Option<i64>> {
     }
     let bad = || EngineError::bad(format!("invalid timestamp: \"{text}\""));
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return i64::try_from(at.as_nanosecond()).map(Some).or_else(|_| Err(bad()));
+        return i64::try_from(at.as_nanosecond()).map(Some).or(Err(bad()));
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = seconds.parse().or_else(|_| Err(bad()))?;
+    let seconds: i64 = seconds.parse().or(Err(bad()))?;
     if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad());
     }
-    let nanos: i64 = format!("{fraction:0<9}").parse().or_else(|_| Err(bad()))?;
+    let nanos: i64 = format!("{fraction:0<9}").parse().or(Err(bad()))?;
     let total = seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanos));
     total.map(Some).ok_or_else(bad)
 }

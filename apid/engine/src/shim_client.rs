@@ -13,9 +13,9 @@
 
 use bulkhead_proto::codec::HEADER_BYTES;
 use bulkhead_proto::{
-    Effective, Event, ExitStatus, FdLayout, FromShim, Header, Hello, HelloRequest, Known,
-    MAX_FDS, MAX_LARGE_BYTES, MAX_MESSAGE_BYTES, PAGE, RecoverRequest, Refusal, Reply, Request,
-    Stdio, Target,
+    Effective, Event, ExitStatus, FdLayout, FromShim, Header, Hello, HelloRequest, Known, MAX_FDS,
+    MAX_LARGE_BYTES, MAX_MESSAGE_BYTES, PAGE, RecoverRequest, Refusal, Reply, Request, Stdio,
+    Target,
 };
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::collections::HashMap;
@@ -139,10 +139,8 @@ impl ShimClient {
 
     /// Ask for something that is answered with `Done`.
     pub(crate) async fn order(&self, request: Request) -> Result<(), ShimError> {
-        match self.call(request, Vec::new()).await?.reply {
-            Reply::Done => Ok(()),
-            _ => Err(ShimError::Unexpected),
-        }
+        let answer = self.call(request, Vec::new()).await?;
+        if answer.reply == Reply::Done { Ok(()) } else { Err(ShimError::Unexpected) }
     }
 
     /// Ask for something that is answered with a process: create, exec, adopt.
@@ -217,10 +215,10 @@ impl Connection {
             return Err(error);
         }
         let answer = answer.await.or(Err(ShimError::Unavailable("it went away")))?;
-        match answer.reply {
-            Reply::Refused { refusal } => Err(ShimError::Refused(refusal)),
-            reply => Ok(Answer { reply, ..answer }),
+        if let Reply::Refused { refusal } = answer.reply {
+            return Err(ShimError::Refused(refusal));
         }
+        Ok(answer)
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -255,8 +253,7 @@ impl Connection {
         let header = Header { kind: request.kind() as u16, large, length, sequence }.to_bytes();
         let memfd = if large { Some(sealed(&body)?) } else { None };
         let body: &[u8] = if large { &[] } else { &body };
-        let fds: Vec<BorrowedFd<'_>> =
-            memfd.iter().chain(fds).map(AsFd::as_fd).collect();
+        let fds: Vec<BorrowedFd<'_>> = memfd.iter().chain(fds).map(AsFd::as_fd).collect();
         let mut space = [0; CONTROL_BYTES];
         let mut control = AncillaryMessageWriter::new(&mut space);
         if !fds.is_empty() {
@@ -328,7 +325,8 @@ impl Connection {
 
     /// Introduce ourselves, and ask for everything there is.
     async fn greet(&self, hello: HelloRequest) -> Result<(Box<Hello>, Vec<Known>), ShimError> {
-        let Reply::Hello { hello } = self.call(&Request::Hello(hello), Vec::new()).await?.reply else {
+        let Reply::Hello { hello } = self.call(&Request::Hello(hello), Vec::new()).await?.reply
+        else {
             return Err(ShimError::Unexpected);
         };
         let mut all: Vec<Known> = Vec::new();
@@ -407,14 +405,10 @@ fn stdio_of(layout: FdLayout, fds: Vec<OwnedFd>) -> Option<StdioFds> {
     }
     let mut fds = fds.into_iter().skip(usize::from(layout.pidfd));
     Some(match layout.stdio {
-        Stdio::Output => {
-            StdioFds::Pipes { stdin: None, stdout: fds.next()?, stderr: fds.next()? }
+        Stdio::Output => StdioFds::Pipes { stdin: None, stdout: fds.next()?, stderr: fds.next()? },
+        Stdio::InputOutput => {
+            StdioFds::Pipes { stdin: Some(fds.next()?), stdout: fds.next()?, stderr: fds.next()? }
         }
-        Stdio::InputOutput => StdioFds::Pipes {
-            stdin: Some(fds.next()?),
-            stdout: fds.next()?,
-            stderr: fds.next()?,
-        },
         Stdio::Terminal => StdioFds::Terminal(fds.next()?),
     })
 }

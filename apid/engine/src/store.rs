@@ -208,7 +208,8 @@ fn read_all(connection: &Connection) -> Result<Stored, StoreError> {
     let mut query = connection.prepare("SELECT definition FROM network")?;
     let networks = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let last_event =
-        connection.query_row("SELECT coalesce(max(sequence), 0) FROM event", [], |row| row.get(0))?;
+        connection
+            .query_row("SELECT coalesce(max(sequence), 0) FROM event", [], |row| row.get(0))?;
     Ok(Stored { containers, networks, last_event })
 }
 
@@ -286,12 +287,7 @@ fn apply(connection: &Connection, write: Write) -> Result<(), StoreError> {
             .prepare_cached(
                 "INSERT INTO container (id, name, definition, state) VALUES (?, ?, ?, ?)",
             )?
-            .execute(params![
-                container.id,
-                container.name,
-                container.definition,
-                container.state
-            ]),
+            .execute(params![container.id, container.name, container.definition, container.state]),
         Write::Redefine { id, name, definition } => connection
             .prepare_cached("UPDATE container SET name = ?, definition = ? WHERE id = ?")?
             .execute(params![name, definition, id]),

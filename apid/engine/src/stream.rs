@@ -106,7 +106,7 @@ impl Input {
     pub async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let run = self.run;
-        let now = self.source.wait_for(|stdin| stdin.run >= run).await.map_err(|_| gone())?.clone();
+        let now = self.source.wait_for(|stdin| stdin.run >= run).await.or(Err(gone()))?.clone();
         let fd = now.fd.filter(|_| now.run == run).ok_or_else(gone)?;
         while !bytes.is_empty() {
             let written =

@@ -24,7 +24,9 @@ impl Container {
         let name = id::checked_name(new)?;
         let old = self.definition();
         if name == old.name {
-            return Err(EngineError::bad("Renaming a container with the same name as its current name"));
+            return Err(EngineError::bad(
+                "Renaming a container with the same name as its current name",
+            ));
         }
         let reserved = engine.index().reserve(&name, &self.id.to_string());
         reserved.map_err(|holder| super::create::taken(&name, &holder))?;
@@ -88,11 +90,7 @@ impl Container {
 }
 
 /// Set the size of a terminal by its master.
-pub(crate) fn set_size(
-    master: &crate::stream::StdinFd,
-    rows: u16,
-    columns: u16,
-) -> Result<()> {
+pub(crate) fn set_size(master: &crate::stream::StdinFd, rows: u16, columns: u16) -> Result<()> {
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&**master, size)
         .map_err(|error| EngineError::internal("setting the terminal's size").because(error))

@@ -5,7 +5,6 @@ use super::{Container, merge};
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
 use crate::id;
-use crate::store::StoreError;
 use crate::translate::default_log_config;
 use bulkhead_proto::ContainerId;
 use bulkhead_types::{
@@ -71,16 +70,9 @@ async fn insert(
     std::fs::create_dir(&container.dir).map_err(|error| {
         EngineError::internal(format!("mkdir {}", container.dir.display())).because(error)
     })?;
-    match engine.store.commit(vec![row]).await {
-        Ok(()) => {}
-        Err(error) => {
-            std::fs::remove_dir(&container.dir).unwrap_or_default();
-            // The index says first who has a name.
-            return Err(match error {
-                StoreError::Exists => EngineError::internal("engine.db has the name already"),
-                other => other.into(),
-            });
-        }
+    if let Err(error) = engine.store.commit(vec![row]).await {
+        std::fs::remove_dir(&container.dir).unwrap_or_default();
+        return Err(error.into());
     }
     engine.index().insert(&id.to_string(), Arc::clone(&container));
     container.emit(engine, "create", &[]);
@@ -133,7 +125,8 @@ fn one_endpoint(
     let mode = host.network_mode.as_str();
     if matches!(mode, "" | "default") {
         host.network_mode = name;
-    } else if mode != name && !(engine.networks.is_bridge(mode) && engine.networks.is_bridge(&name)) {
+    } else if mode != name && !(engine.networks.is_bridge(mode) && engine.networks.is_bridge(&name))
+    {
         return Err(EngineError::bad(format!(
             "conflicting options: cannot attach to network {name} with network mode {mode}"
         )));

@@ -26,7 +26,7 @@ impl Container {
         }
         let running = match std::mem::replace(&mut *phase, Phase::Idle) {
             Phase::Running(running) | Phase::Paused(running) => running,
-            other => {
+            other @ (Phase::Idle | Phase::BackOff(_) | Phase::Gone) => {
                 // It never ran for us, or we have heard this before; then it is released already.
                 *phase = other;
                 if let Err(error) = engine.shim.order(Request::Release(self.target())).await {
@@ -133,7 +133,8 @@ impl Container {
         let timer = tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             // From here on stopping it means to wait for the start to be done.
-            let restarting = tokio::spawn(async move { container.restart_now(&engine, pause).await });
+            let restarting =
+                tokio::spawn(async move { container.restart_now(&engine, pause).await });
             drop(restarting);
         });
         Phase::BackOff(timer.abort_handle())

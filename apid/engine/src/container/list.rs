@@ -12,8 +12,21 @@ use std::sync::Arc;
 
 /// Filters that Docker knows.
 const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label",
-    "name", "network", "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 /// Words of the filter `status`.
 const STATUSES: &[&str] =
@@ -233,7 +246,8 @@ mod tests {
     fn states_are_worded_as_dockers() {
         let now = crate::events::now_ns();
         let ago = |seconds: i64| now - seconds * 1_000_000_000;
-        let base = State { started_ns: ago(7260), finished_ns: ago(65), exit_code: 3, ..State::default() };
+        let base =
+            State { started_ns: ago(7260), finished_ns: ago(65), exit_code: 3, ..State::default() };
         for (status, wanted) in [
             (Status::Created, "Created"),
             (Status::Running, "Up 2 hours"),

@@ -54,8 +54,10 @@ fn merge_command(config: &mut ContainerConfig, image: &RunConfig) -> Result<()> 
         }
     }
     // `--entrypoint ""` takes the image's away.
-    let reset =
-        config.entrypoint.as_ref().is_some_and(|list| matches!(list.as_slice(), [one] if one.is_empty()));
+    let reset = config
+        .entrypoint
+        .as_ref()
+        .is_some_and(|list| matches!(list.as_slice(), [one] if one.is_empty()));
     if reset {
         config.entrypoint = None;
     }
@@ -98,8 +100,9 @@ mod tests {
     /// Rows: entry point and command asked for, those of the image, and what runs.
     #[test]
     fn entry_point_and_command_follow_dockers_rules() {
-        let (e, c) = (Some(&["e"][..]), Some(&["c"][..]));
-        let rows: &[(Option<&[&str]>, Option<&[&str]>, &[&str])] = &[
+        type Asked = Option<&'static [&'static str]>;
+        let (e, c): (Asked, Asked) = (Some(&["e"]), Some(&["c"]));
+        let rows: &[(Asked, Asked, &[&str])] = &[
             (None, None, &["ie", "ic"]),
             (None, c, &["ie", "c"]),
             (e, None, &["e"]),
@@ -113,8 +116,11 @@ mod tests {
                 cmd: cmd.and_then(list),
                 ..ContainerConfig::default()
             };
-            let image =
-                RunConfig { entrypoint: strings(&["ie"]), cmd: strings(&["ic"]), ..RunConfig::default() };
+            let image = RunConfig {
+                entrypoint: strings(&["ie"]),
+                cmd: strings(&["ic"]),
+                ..RunConfig::default()
+            };
             merge(&mut config, &image).unwrap();
             let runs: Vec<&String> =
                 config.entrypoint.iter().chain(&config.cmd).flat_map(|list| list.iter()).collect();

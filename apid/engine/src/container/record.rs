@@ -153,10 +153,7 @@ pub(crate) fn insertion(definition: &Definition, state: &State) -> Write {
 }
 
 /// A stored container.
-pub(crate) fn read(
-    stored: StoredContainer,
-    engine: &EngineConfig,
-) -> Result<(Definition, State)> {
+pub(crate) fn read(stored: StoredContainer, engine: &EngineConfig) -> Result<(Definition, State)> {
     let damaged = |what: &dyn std::fmt::Display| {
         EngineError::internal(format!("engine.db: container {}: {what}", stored.id))
     };

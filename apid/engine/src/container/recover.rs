@@ -22,11 +22,11 @@ const UNSEEN: u8 = 255;
 /// Our first look: take up what runs, write down what ended, remove what nobody knows.
 pub(crate) async fn take_up(engine: &Arc<Inner>, known: &[Known]) {
     let by_id = containers_of(known);
-    for container in engine.all() {
-        container.take_up(engine, by_id.get(&container.id).copied()).await;
-    }
     for known in known {
         remove_stranger(engine, known);
+    }
+    for container in engine.all() {
+        container.take_up(engine, by_id.get(&container.id).copied()).await;
     }
 }
 
@@ -137,7 +137,7 @@ impl Container {
             }
         }
         let state = self.set_state(|state| {
-            if state.status == Status::Starting || state.started_ns == 0 {
+            if state.started_ns == 0 {
                 state.started_ns = crate::events::now_ns();
             }
             state.status = if frozen { Status::Paused } else { Status::Running };
@@ -164,7 +164,7 @@ impl Container {
                     state.finished_ns = crate::events::now_ns();
                     Status::Exited
                 }
-                Status::Starting if was.started_ns == 0 => Status::Created,
+                Status::Starting if was.finished_ns == 0 => Status::Created,
                 Status::Starting | Status::Restarting | Status::Removing => Status::Exited,
                 other @ (Status::Created | Status::Exited | Status::Dead) => other,
             };
@@ -177,7 +177,7 @@ impl Container {
             self.life.send_modify(|life| life.exit_code = state.exit_code);
         }
         let interrupted = !matches!(was.status, Status::Created | Status::Exited);
-        let ran_once = was.started_ns != 0 || interrupted;
+        let ran_once = was.finished_ns != 0 || interrupted;
         if was.status == Status::Removing || (definition.plan.auto_remove && ran_once) {
             if let Err(error) = self.remove_now(engine, phase).await {
                 tracing::error!("removing {}: {error}", self.id);

@@ -46,7 +46,7 @@ impl Container {
                          remove",
                     );
                 }
-                _ => {}
+                Phase::Running(_) | Phase::Paused(_) | Phase::BackOff(_) | Phase::Idle => {}
             }
             if self.removing.swap(true, Ordering::AcqRel) {
                 return Err(EngineError::conflict(format!(
@@ -77,7 +77,11 @@ impl Container {
         }
     }
 
-    async fn remove_or_stuck(self: &Arc<Self>, engine: &Arc<Inner>, phase: &mut Phase) -> Result<()> {
+    async fn remove_or_stuck(
+        self: &Arc<Self>,
+        engine: &Arc<Inner>,
+        phase: &mut Phase,
+    ) -> Result<()> {
         let removed = self.remove_now(engine, phase).await;
         if let Err(error) = &removed {
             self.stuck(engine, error.message()).await;
@@ -111,8 +115,11 @@ impl Container {
         let dir = self.dir.clone();
         tokio::task::spawn_blocking(move || {
             // What is left is removed at the next start.
-            if let Err(error) = std::fs::remove_dir_all(&dir) {
-                tracing::warn!("removing {}: {error}", dir.display());
+            match std::fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!("removing {}: {error}", dir.display());
+                }
+                _ => {}
             }
         });
         Ok(())

@@ -3,7 +3,7 @@
 use super::record::{Definition, Status};
 use super::{Container, Phase, Running};
 use crate::engine::Inner;
-use crate::error::{EngineError, ErrorKind, Result};
+use crate::error::{EngineError, ErrorKind, Result, plain};
 use crate::events::Kind;
 use crate::logs::{Begin, Copier, Sources};
 use crate::network::{self, Endpoint};
@@ -106,6 +106,7 @@ impl Container {
         });
         let mut stored = intent;
         stored.status = Status::Starting;
+        stored.started_ns = crate::events::now_ns();
         let filter = definition.plan.filter.as_deref().map(sealed_program).transpose()?;
         // Durable before anything runs; the shim takes longer.
         let request = Request::Create(spec);
@@ -165,7 +166,8 @@ impl Container {
     /// A start came to nothing: what clients see of it.
     async fn failed(self: &Arc<Self>, engine: &Inner, error: &EngineError) {
         engine.networks.release(self.id);
-        let code = exit_code(error);
+        // What Docker's `State.ExitCode` shows: 127, 126, else 128.
+        let code = error.exit_code().unwrap_or(128);
         let state = self.set_state(|state| {
             state.endpoint = None;
             state.pid = 0;
@@ -238,7 +240,8 @@ fn complete(
     endpoint: Option<&Endpoint>,
 ) -> Result<ContainerSpec> {
     let mut spec = definition.plan.spec.clone();
-    let shim_endpoints: Vec<_> = endpoint.iter().filter_map(|of| network::shim_endpoint(of)).collect();
+    let shim_endpoints: Vec<_> =
+        endpoint.iter().filter_map(|of| network::shim_endpoint(of)).collect();
     spec.endpoints = List::try_from(shim_endpoints).unwrap_or_default();
     let (plan, own, hostname) = match spec.namespaces.network {
         NetworkMode::Container { id } => {
@@ -284,9 +287,7 @@ fn target_of(mount: &MountSpec) -> &ContainerPath {
 }
 
 /// Sources for the copier, the writing end of standard input, and the terminal.
-pub(crate) fn streams(
-    stdio: StdioFds,
-) -> io::Result<(Sources, Option<StdinFd>, Option<StdinFd>)> {
+pub(crate) fn streams(stdio: StdioFds) -> io::Result<(Sources, Option<StdinFd>, Option<StdinFd>)> {
     Ok(match stdio {
         StdioFds::Pipes { stdin, stdout, stderr } => {
             let stdin = stdin.map(non_blocking).transpose()?.map(Arc::new);
@@ -307,9 +308,9 @@ pub(crate) fn not_created(error: ShimError, definition: &Definition) -> EngineEr
     };
     let program = definition.plan.spec.process.args.first();
     let program = program.map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
-    let text = program_error(*errno, &step.to_string(), &program.unwrap_or_default());
+    let text = program_error(*errno, &plain(step), &program.unwrap_or_default());
     EngineError::bad(format!("failed to create task for container: {text}: unknown"))
-        .because(ProgramError { code: program_code(*errno) })
+        .with_exit_code(program_code(*errno))
 }
 
 /// What runc says, which clients match on.
@@ -334,25 +335,13 @@ pub(crate) fn program_code(errno: i32) -> i64 {
     if errno == EACCES { 126 } else { 127 }
 }
 
-/// Carries the exit code of a program that could not be run.
-#[derive(Debug, thiserror::Error)]
-#[error("exit code {code}")]
-struct ProgramError {
-    code: i64,
-}
-
-/// What `State.ExitCode` shows after a failed start: Docker's 127, 126, else 128.
-fn exit_code(error: &EngineError) -> i64 {
-    let source = std::error::Error::source(error);
-    match source.and_then(|source| source.downcast_ref::<ProgramError>()) {
-        Some(program) => program.code,
-        None if error.kind() == ErrorKind::NotModified => 0,
-        None => 128,
-    }
-}
-
 /// Docker's events of the network about a container.
-pub(super) fn emit_network(engine: &Inner, container: &Container, action: &str, endpoint: &Endpoint) {
+pub(super) fn emit_network(
+    engine: &Inner,
+    container: &Container,
+    action: &str,
+    endpoint: &Endpoint,
+) {
     let attributes = Map::from([
         ("container".to_owned(), container.id.to_string()),
         ("name".to_owned(), network::BRIDGE.to_owned()),

@@ -157,7 +157,7 @@ impl Container {
                 }
                 *phase = Phase::Paused(running);
             }
-            other => {
+            other @ (Phase::Idle | Phase::Paused(_) | Phase::BackOff(_) | Phase::Gone) => {
                 let paused = matches!(&other, Phase::Paused(_));
                 *phase = other;
                 return Err(if paused {

@@ -52,8 +52,7 @@ impl Waiter {
         match self.life.wait_for(reached).await {
             Ok(life) => WaitResponse {
                 status_code: life.exit_code,
-                error: (!life.error.is_empty())
-                    .then(|| WaitError { message: life.error.clone() }),
+                error: (!life.error.is_empty()).then(|| WaitError { message: life.error.clone() }),
             },
             // The sender lives as long as this.
             Err(_) => WaitResponse::default(),

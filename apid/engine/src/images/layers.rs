@@ -3,9 +3,7 @@
 use crate::error::EngineError;
 use crate::shim_client::{ShimClient, ShimError};
 use bulkhead_image::{Digest, Error, ImageStore, LayerDigest, LayerSink, UnpackedLayer};
-use bulkhead_proto::{
-    LayerId, ListLayersRequest, PAGE, Refusal, Reply, Request, UnpackRequest,
-};
+use bulkhead_proto::{LayerId, ListLayersRequest, PAGE, Refusal, Reply, Request, UnpackRequest};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -36,15 +34,13 @@ impl Layers {
         let mut all: Vec<LayerId> = Vec::new();
         loop {
             let request = ListLayersRequest { after: all.last().copied() };
-            match self.call(Request::ListLayers(request))? {
-                Reply::Layers { layers } => {
-                    let last = layers.len() < PAGE;
-                    all.extend(layers.into_vec());
-                    if last {
-                        break;
-                    }
-                }
-                _ => return Err(ShimError::Unexpected),
+            let Reply::Layers { layers } = self.call(Request::ListLayers(request))? else {
+                return Err(ShimError::Unexpected);
+            };
+            let last = layers.len() < PAGE;
+            all.extend(layers.into_vec());
+            if last {
+                break;
             }
         }
         let all: Vec<_> = all.iter().map(|id| Digest::from_bytes(*id.as_bytes())).collect();
@@ -114,8 +110,7 @@ impl LayerSink for ShimSink<'_> {
         let request = Request::UnpackLayer(UnpackRequest { expected, max_bytes: None });
         let shim = self.layers.shim.clone();
         // The far end goes away with it: a write fails with `EPIPE` once the worker has ended.
-        let answer =
-            self.layers.runtime.spawn(async move { shim.call(request, vec![far]).await });
+        let answer = self.layers.runtime.spawn(async move { shim.call(request, vec![far]).await });
         let mut near = File::from(near);
         let copied = copy(source, &mut near);
         // The end of the stream.
@@ -173,13 +168,10 @@ fn unpacked(layer: &bulkhead_proto::UnpackedLayer) -> UnpackedLayer {
 /// What the shim says of the layer itself is the archive's fault; the rest keeps its kind, see
 /// [`refusal`].
 fn failed(error: ShimError) -> Error {
-    match error {
-        ShimError::Refused(Refusal::Invalid { what }) => Error::Layer(what.to_string()),
-        error => Error::Io {
-            what: "have a layer unpacked".to_owned(),
-            source: io::Error::other(error),
-        },
+    if let ShimError::Refused(Refusal::Invalid { what }) = &error {
+        return Error::Layer(what.to_string());
     }
+    Error::Io { what: "have a layer unpacked".to_owned(), source: io::Error::other(error) }
 }
 
 /// The shim's answer, if it is the cause.

@@ -53,7 +53,7 @@ pub(super) fn inspect(image: Image) -> api::ImageInspect {
             layers: Some(layers).filter(|layers| !layers.is_empty()),
         },
         metadata: api::image::ImageMetadata {
-            last_tag_time: image.last_tagged.map_or(NEVER.to_owned(), |at| at.to_string()),
+            last_tag_time: image.last_tagged.map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
         },
         ..api::ImageInspect::default()
     }
@@ -65,7 +65,7 @@ pub(super) fn history_item(step: HistoryEntry) -> api::ImageHistoryItem {
         comment: step.comment,
         created: step.created.as_second(),
         created_by: step.created_by,
-        id: step.image.map_or("<missing>".to_owned(), |id| id.to_string()),
+        id: step.image.map_or_else(|| "<missing>".to_owned(), |id| id.to_string()),
         size: signed(step.size),
         tags: Some(step.tags).filter(|tags| !tags.is_empty()),
     }

@@ -1,6 +1,6 @@
 //! Against a shim that keeps only which layers it was given. A "layer" here is any bytes.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 use super::*;
 use crate::error::ErrorKind;
@@ -87,9 +87,7 @@ async fn serve(client: UnixSeqpacket, kept: Kept, refusing: bool) {
             Request::UnpackLayer(_) if refusing => {
                 Reply::refused(Refusal::Invalid { what: "no tar".try_into().unwrap() })
             }
-            Request::UnpackLayer(_) => {
-                unpack(std::fs::File::from(fds.pop().unwrap()), &kept).await
-            }
+            Request::UnpackLayer(_) => unpack(std::fs::File::from(fds.pop().unwrap()), &kept).await,
             _ => Reply::Done,
         };
         drop(fds);
@@ -175,8 +173,12 @@ async fn an_imported_image_is_listed_inspected_tagged_and_removed_with_its_layer
     let error = images.resolve("demo:1").await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, "No such image: demo:1"));
     for (action, name) in [
-        ("tag", "demo:1"), ("import", &*id), ("tag", "other/name:latest"), ("untag", &*id),
-        ("untag", &*id), ("delete", &*id),
+        ("tag", "demo:1"),
+        ("import", &*id),
+        ("tag", "other/name:latest"),
+        ("untag", &*id),
+        ("untag", &*id),
+        ("delete", &*id),
     ] {
         let event = events.next().await.unwrap();
         assert_eq!((&*event.action, &*event.actor.attributes["name"]), (action, name));
@@ -207,10 +209,7 @@ async fn what_a_client_that_went_away_left_is_no_image_and_no_layer() {
     all.images.reconcile().await.unwrap();
     assert_eq!(all.images.count().unwrap(), 0);
     assert!(all.kept.lock().unwrap().is_empty());
-    assert_eq!(
-        all.images.load(Box::new(Gone)).await.unwrap_err().kind(),
-        ErrorKind::BadParameter
-    );
+    assert_eq!(all.images.load(Box::new(Gone)).await.unwrap_err().kind(), ErrorKind::BadParameter);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,15 +246,20 @@ async fn no_image_goes_while_a_container_is_being_made() {
 #[test]
 fn names_and_filters_that_are_none_are_refused_in_dockers_words() {
     for (repository, tag, wanted) in [
-        ("UPPER", "", "invalid reference format: repository name (library/UPPER) must be lowercase"),
+        (
+            "UPPER",
+            "",
+            "invalid reference format: repository name (library/UPPER) must be lowercase",
+        ),
         ("a", "b c", "invalid reference format"),
     ] {
         assert_eq!(show::new_name(repository, tag).unwrap_err().message(), wanted);
     }
     let name = |repository, tag| show::new_name(repository, tag).unwrap().unwrap().to_string();
-    assert_eq!((name("a:1", ""), name("a:1", "2"), name("a", "")), (
-        "a:1".to_owned(), "a:2".to_owned(), "a:latest".to_owned(),
-    ));
+    assert_eq!(
+        (name("a:1", ""), name("a:1", "2"), name("a", "")),
+        ("a:1".to_owned(), "a:2".to_owned(), "a:latest".to_owned(),)
+    );
     for (text, wanted) in [
         (r#"{"dangling":["perhaps"]}"#, "invalid filter 'dangling=[perhaps]'"),
         (r#"{"colour":["red"]}"#, "invalid filter 'colour'"),

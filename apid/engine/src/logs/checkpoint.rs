@@ -60,16 +60,8 @@ impl Checkpoint {
     /// Write down where things stand.
     pub(crate) fn write(&self, position: Position) -> io::Result<()> {
         let [out, err] = position.consumed;
-        let words = [
-            MAGIC,
-            VERSION,
-            out,
-            err,
-            position.log_inode,
-            position.log_length,
-            position.sum(),
-            0,
-        ];
+        let words =
+            [MAGIC, VERSION, out, err, position.log_inode, position.log_length, position.sum(), 0];
         self.file.write_all_at(words.map(u64::to_le_bytes).as_flattened(), 0)
     }
 

@@ -78,8 +78,7 @@ impl Shelf {
         for age in (0..self.limits.max_files).rev() {
             match File::open(self.aged(age)) {
                 Ok(file) => {
-                    let length =
-                        if age == 0 { progress.length } else { file.metadata()?.len() };
+                    let length = if age == 0 { progress.length } else { file.metadata()?.len() };
                     files.push((file, length));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

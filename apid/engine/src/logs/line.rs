@@ -13,14 +13,6 @@ use std::io::BufRead;
 /// Docker cuts a line without end into pieces of this many bytes (`daemon/logger/copier.go`).
 pub(crate) const MAX_LINE_BYTES: usize = 16 * 1024;
 
-/// How a stream is called in the file.
-pub(crate) fn stream_name(kind: StreamKind) -> &'static str {
-    match kind {
-        StreamKind::Stdout => "stdout",
-        StreamKind::Stderr => "stderr",
-    }
-}
-
 /// Cut the first line off `bytes`: what of it to log, whether it ended with a newline, and what is
 /// left. None: more bytes may complete it. `last`: there will not be more.
 pub(crate) fn split(bytes: &[u8], last: bool) -> Option<(&[u8], bool, &[u8])> {
@@ -109,18 +101,8 @@ impl Clock {
 }
 
 /// Which bytes stand for themselves.
-static PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0x20;
-    while byte < 0x80 {
-        plain[byte] = !matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&');
-        byte += 1;
-    }
-    plain
-};
-
 fn is_plain(byte: u8) -> bool {
-    PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
+    matches!(byte, 0x20..0x80) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
 }
 
 fn escape(out: &mut Vec<u8>, mut text: &[u8]) {
@@ -224,8 +206,9 @@ mod tests {
             (b"bad \xff\xfe end", r"bad \ufffd\ufffd end\n"),
             ("sep\u{2028}".as_bytes(), r"sep\u2028\n"),
         ] {
-            let wanted =
-                format!("{{\"log\":\"{log}\",\"stream\":\"stdout\",\"time\":\"2024-05-06T07:08:09.12Z\"}}\n");
+            let wanted = format!(
+                "{{\"log\":\"{log}\",\"stream\":\"stdout\",\"time\":\"2024-05-06T07:08:09.12Z\"}}\n"
+            );
             assert_eq!(line(text, true), wanted);
         }
         assert!(line(b"no end", false).starts_with(r#"{"log":"no end","#));
@@ -237,7 +220,8 @@ mod tests {
         let mut clock = Clock::at("2024-05-06T07:08:09Z".parse().unwrap());
         append(&mut out, b"x", true, StreamKind::Stderr, r#"{"a":"b"}"#, &mut clock);
         let text = String::from_utf8(out).unwrap();
-        let wanted = r#"{"log":"x\n","stream":"stderr","attrs":{"a":"b"},"time":"2024-05-06T07:08:09Z"}"#;
+        let wanted =
+            r#"{"log":"x\n","stream":"stderr","attrs":{"a":"b"},"time":"2024-05-06T07:08:09Z"}"#;
         assert_eq!(text.trim_end(), wanted);
         let back: Line<'_> = serde_json::from_str(&text).unwrap();
         assert_eq!((back.kind(), back.attrs["a"].as_str()), (StreamKind::Stderr, "b"));

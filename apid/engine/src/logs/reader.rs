@@ -123,7 +123,7 @@ impl LogReader {
                 let more = cursor.read_block(&mut pieces);
                 (cursor, pieces, more)
             })),
-            other => other,
+            other @ (State::Reading(_) | State::Failed) => other,
         };
         match &mut self.state {
             State::Reading(thread) => thread.await.map_err(io::Error::other),
@@ -232,8 +232,7 @@ impl Cursor {
 
     fn open(&mut self, shelf: &Shelf, now: Progress, rotation: u64) -> io::Result<bool> {
         let (file, rotation) = shelf.open_from(rotation)?;
-        let length =
-            if rotation == now.rotations { now.length } else { file.metadata()?.len() };
+        let length = if rotation == now.rotations { now.length } else { file.metadata()?.len() };
         self.rotation = rotation;
         self.files.push_back((file, length));
         Ok(true)

@@ -205,7 +205,7 @@ impl Run {
         // Before the spools: a spool without a checkpoint is one that is done with.
         let checkpoint = Checkpoint::open(&target.checkpoint(), log.position(consumed))?;
         let [out, err] = target.spools();
-        let spools = [Spool::open(out, found.is_some())?, Spool::open(err, found.is_some())?];
+        let spools = [Spool::open(&out, found.is_some())?, Spool::open(&err, found.is_some())?];
         let [out, err] = &spools;
         let lengths = [out.length(), err.length()];
         let [out, err] = consumed;

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The most bytes moved at once; also the size that a busy pipe is given, Linux's limit for
 /// unprivileged processes (`/proc/sys/fs/pipe-max-size`).
@@ -46,7 +46,6 @@ pub(crate) enum Found {
 /// One stream's spool.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    path: PathBuf,
     file: File,
     length: u64,
     punched: u64,
@@ -54,15 +53,11 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// A new, empty spool, or (`keep`) the one an earlier process left, or a new one.
-    pub(crate) fn open(path: PathBuf, keep: bool) -> io::Result<Self> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(!keep)
-            .open(&path)?;
+    pub(crate) fn open(path: &Path, keep: bool) -> io::Result<Self> {
+        let file =
+            File::options().read(true).write(true).create(true).truncate(!keep).open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { path, file, length, punched: 0 })
+        Ok(Self { file, length, punched: 0 })
     }
 
     /// Bytes that have come so far.
@@ -123,11 +118,6 @@ impl Spool {
             self.punched = upto;
         }
     }
-
-    /// The path, for [`remove`].
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 /// Delete a spool; it need not be there.
@@ -169,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_in_the_spool_is_no_longer_in_the_pipe() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(dir.path().join("stdout"), true).unwrap();
+        let mut spool = Spool::open(&dir.path().join("stdout"), true).unwrap();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let nothing = spool.fill(&reader, Transfer::Splice).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
@@ -192,7 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stdout");
         std::fs::write(&path, vec![b'x'; 3 * 1024 * 1024]).unwrap();
-        let mut spool = Spool::open(path.clone(), true).unwrap();
+        let mut spool = Spool::open(&path, true).unwrap();
         let before = path.metadata().unwrap();
         spool.forget(2 * 1024 * 1024 + 5);
         let after = path.metadata().unwrap();

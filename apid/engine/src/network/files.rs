@@ -98,7 +98,8 @@ impl Host {
             let rest = words.map(str::to_owned);
             match keyword {
                 "nameserver" => {
-                    host.servers.extend(rest.take(1).filter_map(|word| word.parse::<IpAddr>().ok()));
+                    host.servers
+                        .extend(rest.take(1).filter_map(|word| word.parse::<IpAddr>().ok()));
                 }
                 "search" => host.search = rest.collect(),
                 "options" => host.options.extend(rest),
@@ -157,8 +158,8 @@ mod tests {
         let own = Some((Ipv4Addr::new(172, 17, 0, 2), "web.example.org web"));
         let text = hosts(own, &extra, Ipv4Addr::new(172, 17, 0, 1));
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
-        assert!(text.ends_with(
-            "10.0.0.9\tdb\n172.17.0.1\toutside\n172.17.0.2\tweb.example.org web\n"
-        ));
+        assert!(
+            text.ends_with("10.0.0.9\tdb\n172.17.0.1\toutside\n172.17.0.2\tweb.example.org web\n")
+        );
     }
 }

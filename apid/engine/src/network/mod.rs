@@ -77,7 +77,10 @@ impl Networks {
         for (name, driver) in [(BRIDGE, "bridge"), (HOST, "host"), (NONE, "null")] {
             let known = definitions.iter_mut().find(|network| network.name == name);
             let network = match known {
-                Some(network) if name != BRIDGE || config.bip.is_none_or(|bip| network.gateway == Some(bip)) => {
+                Some(network)
+                    if name != BRIDGE
+                        || config.bip.is_none_or(|bip| network.gateway == Some(bip)) =>
+                {
                     continue;
                 }
                 Some(network) => network,
@@ -113,7 +116,7 @@ impl Networks {
 
     /// How the shim is to make the default bridge.
     pub(crate) fn bridge_spec(&self) -> NetworkSpec {
-        self.bridge.clone()
+        self.bridge
     }
 
     /// The default bridge's address on the host.
@@ -126,18 +129,14 @@ impl Networks {
     pub(crate) fn lease(&self, holder: ContainerId, wish: Option<Ipv4Addr>) -> Result<Endpoint> {
         let subnet = self.gateway.trunc();
         let mut leases = self.leases();
-        let free = |address: &Ipv4Addr| {
-            *address != self.gateway.addr() && !leases.contains_key(address)
-        };
+        let free =
+            |address: &Ipv4Addr| *address != self.gateway.addr() && !leases.contains_key(address);
         let address = match wish {
             Some(wish) if !subnet.contains(&wish) => {
                 return Err(EngineError::bad(format!("no subnet of this network has {wish}")));
             }
             Some(wish) if !free(&wish) => {
-                return Err(EngineError::new(
-                    crate::ErrorKind::Denied,
-                    "Address already in use",
-                ));
+                return Err(EngineError::new(crate::ErrorKind::Denied, "Address already in use"));
             }
             Some(wish) => wish,
             None => subnet.hosts().find(free).ok_or_else(|| {

@@ -1,11 +1,11 @@
 //! `GET /containers/{id}/stats`: one sample of a container's counters.
 
 use super::Groups;
+use bulkhead_types::Map;
 use bulkhead_types::stats::{
     BlkioEntry, BlkioStats, ContainerStats, CpuStats, CpuUsage, MemoryStats, NetworkStats,
     PidsStats, ThrottlingData,
 };
-use bulkhead_types::Map;
 
 /// Nanoseconds of a tick in `/proc/stat`.
 const TICK_NS: u64 = 10_000_000;

@@ -49,8 +49,9 @@ fn json_file(options: &Map<String>, config: &ContainerConfig) -> Result<LogPlan>
     let mut limits = Limits { max_bytes: None, max_files: 1 };
     let mut attributes = Map::new();
     for (name, value) in options {
-        let invalid =
-            |why: &str| EngineError::bad(format!("invalid value for log opt {name}: {why}: {value}"));
+        let invalid = |why: &str| {
+            EngineError::bad(format!("invalid value for log opt {name}: {why}: {value}"))
+        };
         match name.as_str() {
             "max-size" => {
                 let size = human_size(value).ok_or_else(|| invalid("not a size"))?;
@@ -98,9 +99,7 @@ fn json_file(options: &Map<String>, config: &ContainerConfig) -> Result<LogPlan>
         }
     }
     if limits.max_bytes.is_none() && limits.max_files > 1 {
-        return Err(EngineError::bad(
-            "max-file cannot be set when max-size is not set",
-        ));
+        return Err(EngineError::bad("max-file cannot be set when max-size is not set"));
     }
     let attributes = if attributes.is_empty() {
         String::new()
@@ -178,9 +177,13 @@ mod tests {
 
     #[test]
     fn sizes_are_decimal() {
-        for (text, bytes) in
-            [("1", Some(1)), ("1k", Some(1_000)), ("1.5kb", Some(1_500)), ("2GB", Some(2_000_000_000)), ("1q", None)]
-        {
+        for (text, bytes) in [
+            ("1", Some(1)),
+            ("1k", Some(1_000)),
+            ("1.5kb", Some(1_500)),
+            ("2GB", Some(2_000_000_000)),
+            ("1q", None),
+        ] {
             assert_eq!(human_size(text), bytes, "{text}");
         }
     }

@@ -24,8 +24,8 @@ pub(crate) use resources::{for_update, validate_restart};
 use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
 use bulkhead_proto::{
-    ByteString, ContainerId, ContainerPath, ContainerSpec, HostOr, LayerId, List, Name,
-    Namespaces, Share, Sysctl, UserMode,
+    ByteString, ContainerId, ContainerPath, ContainerSpec, HostOr, LayerId, List, Name, Namespaces,
+    Share, Sysctl, UserMode,
 };
 use bulkhead_types::{ContainerConfig, EndpointSettings, HostConfig};
 use std::fmt::Display;
@@ -49,8 +49,6 @@ pub(crate) struct Plan {
     pub stop: Stop,
     /// Removed when it ends.
     pub auto_remove: bool,
-    /// Its standard input is closed when the first attached client's ends.
-    pub stdin_once: bool,
     /// Other containers may share its IPC namespace.
     pub shareable_ipc: bool,
     /// What is not as asked; for the client.
@@ -73,6 +71,7 @@ pub(crate) struct Wish<'w> {
 ///
 /// # Errors
 /// `BadParameter`, `NotImplemented`: the field is named.
+#[expect(clippy::too_many_lines, reason = "a walk of all fields, a line or two each")]
 pub(crate) fn translate(wish: Wish<'_>, engine: &EngineConfig) -> Result<Plan> {
     let mut warnings = Vec::new();
     let HostConfig {
@@ -121,7 +120,11 @@ pub(crate) fn translate(wish: Wish<'_>, engine: &EngineConfig) -> Result<Plan> {
         resources,
     } = wish.host;
 
-    not_done("HostConfig.VolumeDriver", !matches!(volume_driver.as_str(), "" | "local"), "volume drivers")?;
+    not_done(
+        "HostConfig.VolumeDriver",
+        !matches!(volume_driver.as_str(), "" | "local"),
+        "volume drivers",
+    )?;
     not_done("HostConfig.VolumesFrom", some(volumes_from), "volumes of other containers")?;
     not_done("HostConfig.Links", some(links), "links between containers")?;
     not_done("HostConfig.Cgroup", !cgroup.is_empty(), "sharing another container's cgroup")?;
@@ -192,7 +195,6 @@ pub(crate) fn translate(wish: Wish<'_>, engine: &EngineConfig) -> Result<Plan> {
         restart,
         stop,
         auto_remove: *auto_remove,
-        stdin_once: wish.config.stdin_once,
         shareable_ipc: ipc_mode == "shareable",
         warnings,
     })
@@ -234,9 +236,7 @@ fn known_runtime(runtime: &str, isolation: &str) -> Result<()> {
         return Err(EngineError::bad(format!("unknown or invalid runtime name: {runtime}")));
     }
     if !matches!(isolation, "" | "default") {
-        return Err(EngineError::bad(format!(
-            "invalid isolation \"{isolation}\" on linux"
-        )));
+        return Err(EngineError::bad(format!("invalid isolation \"{isolation}\" on linux")));
     }
     Ok(())
 }
@@ -269,7 +269,7 @@ fn share(field: &str, what: &str, mode: &str, ipc: bool) -> Result<Share> {
         ))),
         _ => {
             let id = mode.strip_prefix("container:").ok_or_else(invalid)?;
-            Ok(Share::Container { id: id.parse().map_err(|_| invalid())? })
+            Ok(Share::Container { id: id.parse().or(Err(invalid()))? })
         }
     }
 }

@@ -158,7 +158,9 @@ fn bind(
     let propagation = match propagation.as_str() {
         "" => Propagation::Private,
         mode => parse_propagation(mode).ok_or_else(|| {
-            EngineError::bad(format!("invalid mount config for type \"bind\": invalid propagation mode: {mode}"))
+            EngineError::bad(format!(
+                "invalid mount config for type \"bind\": invalid propagation mode: {mode}"
+            ))
         })?,
     };
     Ok(MountSpec::Bind {
@@ -288,7 +290,6 @@ fn mount_target(target: &str) -> Result<bulkhead_proto::ContainerPath> {
 }
 
 fn host_path(source: &str) -> Result<HostPath> {
-    HostPath::new(source.as_bytes()).map_err(|error| {
-        EngineError::bad(format!("invalid mount source: \"{source}\": {error}"))
-    })
+    HostPath::new(source.as_bytes())
+        .map_err(|error| EngineError::bad(format!("invalid mount source: \"{source}\": {error}")))
 }

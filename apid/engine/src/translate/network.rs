@@ -38,7 +38,11 @@ pub(super) struct Asked<'h> {
     pub uts_host: bool,
 }
 
-pub(super) fn translate(wish: Wish<'_>, asked: &Asked<'_>, engine: &EngineConfig) -> Result<Translated> {
+pub(super) fn translate(
+    wish: Wish<'_>,
+    asked: &Asked<'_>,
+    engine: &EngineConfig,
+) -> Result<Translated> {
     let config = wish.config;
     let mode = match asked.mode {
         _ if config.network_disabled => NetworkMode::None,
@@ -47,8 +51,8 @@ pub(super) fn translate(wish: Wish<'_>, asked: &Asked<'_>, engine: &EngineConfig
         "bridge" => NetworkMode::Endpoints,
         other => {
             let id = other.strip_prefix("container:").and_then(|id| id.parse().ok());
-            let id = id
-                .ok_or_else(|| EngineError::not_found(format!("network {other} not found")))?;
+            let id =
+                id.ok_or_else(|| EngineError::not_found(format!("network {other} not found")))?;
             NetworkMode::Container { id }
         }
     };
@@ -175,9 +179,8 @@ fn dns(asked: &Asked<'_>, engine: &EngineConfig) -> Result<Dns> {
         _ => Ok(default.to_vec()),
     };
     let server = |text: &String| {
-        text.trim()
-            .parse::<IpAddr>()
-            .map_err(|_| EngineError::bad(format!("IP address is not correctly formatted: {text}")))
+        let bad = || EngineError::bad(format!("IP address is not correctly formatted: {text}"));
+        text.trim().parse::<IpAddr>().or(Err(bad()))
     };
     let servers = match asked.dns {
         Some(list) if !list.is_empty() => list.iter().map(server).collect::<Result<_>>()?,
@@ -199,11 +202,12 @@ fn extra_host(entry: &String) -> Result<ExtraHost> {
         return Err(bad());
     }
     let bare = address.trim_start_matches('[').trim_end_matches(']');
-    let address = match bare {
-        "host-gateway" => None,
-        _ => Some(bare.parse().map_err(|_| {
-            EngineError::bad(format!("invalid IP address in add-host: \"{address}\""))
-        })?),
-    };
+    let address =
+        match bare {
+            "host-gateway" => None,
+            _ => Some(bare.parse().or(Err(EngineError::bad(format!(
+                "invalid IP address in add-host: \"{address}\""
+            ))))?),
+        };
     Ok(ExtraHost { name: name.to_owned(), address })
 }

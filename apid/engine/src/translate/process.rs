@@ -64,7 +64,7 @@ pub(super) fn translate(
         exposed_ports,
         tty,
         open_stdin,
-        // The plan's.
+        // Attach looks at it.
         stdin_once: _,
         env,
         cmd,
@@ -167,9 +167,9 @@ pub(crate) fn exec_process(body: &ExecCreateBody, container: &ProcessSpec) -> Re
         rlimits: List::default(),
         oom_score_adj: None,
         seccomp: match container.seccomp {
+            Seccomp::Unconfined => Seccomp::Unconfined,
             // The container's own filter holds for everything in it.
-            Seccomp::Program => Seccomp::Default,
-            seccomp => seccomp,
+            Seccomp::Default | Seccomp::Program => Seccomp::Default,
         },
     })
 }
@@ -177,7 +177,7 @@ pub(crate) fn exec_process(body: &ExecCreateBody, container: &ProcessSpec) -> Re
 /// Docker's `ReplaceOrAppendEnvValues`: later values replace earlier ones of the same name; a name
 /// alone takes the variable away.
 pub(crate) fn merge_environment(defaults: &[String], overrides: &[String]) -> Vec<String> {
-    let name = |pair: &str| pair.split_once('=').map_or(pair.to_owned(), |(name, _)| name.to_owned());
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let mut merged: Vec<String> = defaults.to_vec();
     for pair in overrides {
         let of = name(pair);
@@ -227,12 +227,40 @@ pub(super) fn stop(config: &ContainerConfig) -> Result<Stop> {
 
 /// Names of `signal(7)` by number, on x86 and ARM.
 const SIGNALS: &[(&str, u8)] = &[
-    ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ILL", 4), ("TRAP", 5), ("ABRT", 6), ("IOT", 6),
-    ("BUS", 7), ("FPE", 8), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("USR2", 12), ("PIPE", 13),
-    ("ALRM", 14), ("TERM", 15), ("STKFLT", 16), ("CHLD", 17), ("CLD", 17), ("CONT", 18),
-    ("STOP", 19), ("TSTP", 20), ("TTIN", 21), ("TTOU", 22), ("URG", 23), ("XCPU", 24),
-    ("XFSZ", 25), ("VTALRM", 26), ("PROF", 27), ("WINCH", 28), ("IO", 29), ("POLL", 29),
-    ("PWR", 30), ("SYS", 31),
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("IOT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("STKFLT", 16),
+    ("CHLD", 17),
+    ("CLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("WINCH", 28),
+    ("IO", 29),
+    ("POLL", 29),
+    ("PWR", 30),
+    ("SYS", 31),
 ];
 /// `SIGRTMIN` and `SIGRTMAX` as C programs see them.
 const REAL_TIME: (u8, u8) = (34, 64);
@@ -260,9 +288,7 @@ pub(crate) fn parse_signal(given: &str) -> Result<Signal> {
     } else {
         None
     };
-    number
-        .and_then(Signal::new)
-        .ok_or_else(|| EngineError::bad(format!("Invalid signal: {given}")))
+    number.and_then(Signal::new).ok_or_else(|| EngineError::bad(format!("Invalid signal: {given}")))
 }
 
 fn strings<'s>(
@@ -277,11 +303,7 @@ fn strings<'s>(
 }
 
 /// Docker's own variables, then the configuration's.
-fn environment(
-    pairs: &[String],
-    hostname: &str,
-    tty: bool,
-) -> Result<List<Argument, MAX_STRINGS>> {
+fn environment(pairs: &[String], hostname: &str, tty: bool) -> Result<List<Argument, MAX_STRINGS>> {
     let mut own = vec![PATH.to_owned()];
     if !hostname.is_empty() {
         own.push(format!("HOSTNAME={hostname}"));
@@ -301,7 +323,8 @@ fn environment(
         .filter(|pair| names.insert(pair.split_once('=').map(|(name, _)| name)))
         .collect();
     kept.reverse();
-    let all: Vec<Argument> = kept.into_iter().map(|pair| text("Env", pair)).collect::<Result<_>>()?;
+    let all: Vec<Argument> =
+        kept.into_iter().map(|pair| text("Env", pair)).collect::<Result<_>>()?;
     limited("Env", all)
 }
 

@@ -174,8 +174,8 @@ fn holds(entry: &Entry, capabilities: u64) -> Checked<bool> {
         Some(least) => kernel_version() >= version(least).ok_or("minKernel is not a version")?,
         None => true,
     };
-    let elsewhere = includes.arches.as_ref().is_some_and(|list| !list.is_empty())
-        && !here(&includes.arches);
+    let elsewhere =
+        includes.arches.as_ref().is_some_and(|list| !list.is_empty()) && !here(&includes.arches);
     Ok(needs & !capabilities == 0
         && spoils & capabilities == 0
         && !elsewhere

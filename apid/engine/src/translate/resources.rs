@@ -4,7 +4,7 @@
 use super::{container_path, limited, not_done, some, text};
 use crate::error::{EngineError, Result};
 use bulkhead_proto::{
-    BlkioThrottle, DeviceSpec, HostPath, Rlimit, Resources as Limits, ThrottleKind,
+    BlkioThrottle, DeviceSpec, HostPath, Resources as Limits, Rlimit, ThrottleKind,
 };
 use bulkhead_types::host_config::{DeviceMapping, ThrottleDevice, Ulimit};
 use bulkhead_types::{Resources, RestartPolicy};
@@ -23,6 +23,7 @@ pub(super) struct Translated {
 }
 
 /// Translate all of them.
+#[expect(clippy::too_many_lines, reason = "a walk of all fields, a line or two each")]
 pub(super) fn translate(asked: &Resources, warnings: &mut Vec<String>) -> Result<Translated> {
     let Resources {
         cpu_shares,
@@ -58,19 +59,25 @@ pub(super) fn translate(asked: &Resources, warnings: &mut Vec<String>) -> Result
         io_maximum_bandwidth,
     } = asked;
     not_done("HostConfig.CgroupParent", !cgroup_parent.is_empty(), "choosing the parent cgroup")?;
-    not_done("HostConfig.BlkioWeightDevice", some(blkio_weight_device), "block I/O weight by device")?;
+    not_done(
+        "HostConfig.BlkioWeightDevice",
+        some(blkio_weight_device),
+        "block I/O weight by device",
+    )?;
     let realtime = *cpu_realtime_period != 0 || *cpu_realtime_runtime != 0;
     not_done("HostConfig.CpuRealtimePeriod", realtime, "real-time scheduling")?;
     not_done("HostConfig.DeviceCgroupRules", some(device_cgroup_rules), "a list of device rules")?;
-    not_done("HostConfig.DeviceRequests", some(device_requests), "asking for devices by capability")?;
+    not_done(
+        "HostConfig.DeviceRequests",
+        some(device_requests),
+        "asking for devices by capability",
+    )?;
     let kernel = *kernel_memory != 0 || *kernel_memory_tcp != 0;
     not_done("HostConfig.KernelMemory", kernel, "a limit of kernel memory")?;
     let swappiness = memory_swappiness.is_some_and(|value| value != -1);
     not_done("HostConfig.MemorySwappiness", swappiness, "memory swappiness")?;
-    let windows = *cpu_count != 0
-        || *cpu_percent != 0
-        || *io_maximum_iops != 0
-        || *io_maximum_bandwidth != 0;
+    let windows =
+        *cpu_count != 0 || *cpu_percent != 0 || *io_maximum_iops != 0 || *io_maximum_bandwidth != 0;
     not_done("HostConfig.CpuCount", windows, "a limit of Windows containers")?;
 
     let (memory, memory_and_swap) = memory_limits(*memory, *memory_swap, *memory_reservation)?;
@@ -139,9 +146,9 @@ pub(crate) fn validate_restart(policy: &RestartPolicy) -> Result<()> {
             ))
         }
         "always" | "unless-stopped" | "no" | "" => Ok(()),
-        "on-failure" if *maximum_retry_count < 0 => Err(EngineError::bad(
-            "invalid restart policy: maximum retry count cannot be negative",
-        )),
+        "on-failure" if *maximum_retry_count < 0 => {
+            Err(EngineError::bad("invalid restart policy: maximum retry count cannot be negative"))
+        }
         "on-failure" => Ok(()),
         _ => Err(EngineError::bad(format!(
             "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', \
@@ -167,10 +174,14 @@ fn memory_limits(memory: i64, swap: i64, reservation: i64) -> Result<(Option<u64
         return bad("Minimum memory reservation allowed is 6MB");
     }
     if memory > 0 && reservation > memory {
-        return bad("Minimum memory limit can not be less than memory reservation limit, see usage");
+        return bad(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        );
     }
     if memory == 0 && swap > 0 {
-        return bad("You should always set the Memory limit when using Memoryswap limit, see usage");
+        return bad(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        );
     }
     if memory > 0 && swap > 0 && swap < memory {
         return bad("Minimum memoryswap limit should be larger than memory limit, see usage");
@@ -226,10 +237,7 @@ fn cpu_weight(shares: i64) -> Result<Option<u64>> {
 }
 
 /// `0-3,7`, as in `cpuset(7)`. Which of them exist, the kernel says.
-fn cpuset(
-    what: &str,
-    list: &str,
-) -> Result<Option<bulkhead_proto::ByteString<1024>>> {
+fn cpuset(what: &str, list: &str) -> Result<Option<bulkhead_proto::ByteString<1024>>> {
     if list.is_empty() {
         return Ok(None);
     }
@@ -247,7 +255,8 @@ fn cpuset(
 }
 
 fn throttle(kind: ThrottleKind, field: &str, device: &ThrottleDevice) -> Result<BlkioThrottle> {
-    let bad = |why: &str| EngineError::bad(format!("HostConfig.{field}: \"{}\": {why}", device.path));
+    let bad =
+        |why: &str| EngineError::bad(format!("HostConfig.{field}: \"{}\": {why}", device.path));
     let found = rustix::fs::stat(device.path.as_str()).map_err(|error| bad(&error.to_string()))?;
     if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::BlockDevice {
         return Err(bad("not a block device"));

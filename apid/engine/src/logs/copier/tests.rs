@@ -171,10 +171,10 @@ async fn tail_since_until_and_timestamps_choose_and_show_lines() {
     std::fs::write(dir.path().join("c-json.log.1"), old).unwrap();
     let new = line(3, "c", "stdout") + "not ours\n" + &line(4, "d", "stdout");
     std::fs::write(dir.path().join("c-json.log"), new).unwrap();
-    let shelf = Arc::new(Shelf::new(target.shelf.path().to_owned(), Limits {
-        max_bytes: None,
-        max_files: 3,
-    }));
+    let shelf = Arc::new(Shelf::new(
+        target.shelf.path().to_owned(),
+        Limits { max_bytes: None, max_files: 3 },
+    ));
 
     let both = LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() };
     let second = |second: i64| Some(1_704_067_200_500_000_000 + second * 1_000_000_000);
@@ -187,7 +187,10 @@ async fn tail_since_until_and_timestamps_choose_and_show_lines() {
         (LogsOptions { tail: Some(100), ..both }, "a\nb\nc\nd\n"),
         (LogsOptions { since: second(3), ..both }, "c\nd\n"),
         (LogsOptions { until: second(2), ..both }, "a\nb\n"),
-        (LogsOptions { tail: Some(1), timestamps: true, ..both }, "2024-01-01T00:00:04.500000000Z d\n"),
+        (
+            LogsOptions { tail: Some(1), timestamps: true, ..both },
+            "2024-01-01T00:00:04.500000000Z d\n",
+        ),
     ] {
         let mut reader = LogReader::open(Arc::clone(&shelf), options).unwrap();
         let mut text = Vec::new();
@@ -214,7 +217,11 @@ async fn child_that_copies_its_stdin_and_stderr() {
 
 fn spawn_child(dir: &Path, out: &PipeReader, err: &PipeReader) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "logs::copier::tests::child_that_copies_its_stdin_and_stderr"])
+        .args([
+            "--ignored",
+            "--exact",
+            "logs::copier::tests::child_that_copies_its_stdin_and_stderr",
+        ])
         .env(CHILD, dir)
         .stdin(out.try_clone().unwrap())
         .stderr(err.try_clone().unwrap())
@@ -303,14 +310,14 @@ fn log_files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 /// Prints a figure; the limit is loose, for debug builds and busy machines.
 #[test]
+#[expect(clippy::print_stderr, reason = "the figure")]
 fn a_million_lines_of_100_bytes_are_logged_in_seconds() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (sources, mut out, err) = pipes();
     let begun = Instant::now();
-    let copier = runtime.block_on(async {
-        start(sources, &Arc::default(), Some(&target(dir.path(), None, 1)))
-    });
+    let copier = runtime
+        .block_on(async { start(sources, &Arc::default(), Some(&target(dir.path(), None, 1))) });
     drop(err);
     let block = [[b'x'; 99].as_slice(), b"\n"].concat().repeat(650);
     for _ in 0..1_000_000 / 650 {
