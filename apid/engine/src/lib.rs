@@ -14,6 +14,8 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+#[cfg(test)]
+mod fake_shim;
 mod id;
 mod images;
 mod logs;
@@ -397,3 +399,6 @@ pub struct EngineInfo {
     /// Listeners to events.
     pub event_listeners: u64,
 }
+
+#[cfg(test)]
+mod tests;
