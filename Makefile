@@ -3,7 +3,7 @@
 
 TARGET  := x86_64-unknown-linux-gnu
 OUT     := target/release
-ROOTBIN := bulkhead-shim bulkhead-init bulkhead-hello
+ROOTBIN := bulkhead-shim bulkhead-init bulkhead-hello bulkhead
 BIN     := bulkhead bulkhead-apid bulkhead-shim bulkhead-worker bulkhead-init bulkhead-hello
 # Static programs: nothing of an image or a host library is ever loaded into them.
 STATIC  := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=pie" cargo build --locked --target $(TARGET)
@@ -17,12 +17,13 @@ RUNROOT ?= /var/tmp/bulkhead-run
 build: packages
 	@# The root process alone, or Cargo would give its crates the features that others ask for.
 	$(STATIC) --profile privileged -p bulkhead-shim
-	$(STATIC) --profile privileged -p bulkhead-init -p bulkhead-hello
+	$(STATIC) --profile privileged -p bulkhead-init
+	$(STATIC) --profile privileged -p bulkhead-hello
+	$(STATIC) --profile privileged -p bulkhead-cli
 	$(STATIC) --release -p bulkhead-worker
 	mkdir -p $(OUT)
 	install -m 755 $(addprefix target/$(TARGET)/privileged/,$(ROOTBIN)) $(OUT)/
-	BULKHEAD_HELLO=$(CURDIR)/$(OUT)/bulkhead-hello $(STATIC) --release -p bulkhead-apid
-	$(STATIC) --release -p bulkhead-cli
+	BULKHEAD_HELLO=$(CURDIR)/$(OUT)/bulkhead-hello $(STATIC) --release -p bulkhead-apid --features embedded-hello
 	install -m 755 $(addprefix target/$(TARGET)/release/,$(filter-out $(ROOTBIN),$(BIN))) $(OUT)/
 
 ## run: an engine of its own below /var/tmp, and its first container
@@ -68,7 +69,7 @@ fix:
 install: build user
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)
 	install -m 755 $(OUT)/bulkhead $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(filter-out bulkhead,$(BIN:%=$(OUT)/%)) $(DESTDIR)$(LIBEXEC)/
+	install -m 755 $(filter-out $(OUT)/bulkhead,$(BIN:%=$(OUT)/%)) $(DESTDIR)$(LIBEXEC)/
 	rm -f $(DESTDIR)$(LIBEXEC)/bulkhead
 
 uninstall:

@@ -93,9 +93,13 @@ fn prepare(arguments: &Arguments) -> io::Result<Server> {
         features: Features::probe(),
         monitor_filter: drop::monitor_filter().map_err(|error| io::Error::other(error.to_string()))?,
         worker: open_program(&libexec.join("bulkhead-worker"))?,
-        init: open_program(&libexec.join("bulkhead-init")).ok(),
+        init: open_program(&libexec.join("bulkhead-init")).and_then(seal).ok(),
         dirs,
     };
+    // What most containers load, compiled once; forked spawners find it in their memory.
+    if let Some(section) = host.policy.sections.first() {
+        bulkhead_runtime::prepare_filters(section.capabilities.default);
+    }
     let poller = Poller::new()?;
     let listener = listen(&host)?;
     poller.add(&listener, Token::Listener)?;
@@ -216,15 +220,24 @@ fn open_program(path: &Path) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A copy in memory that nobody can change: what runs in a container is never a file of the host
+/// (CVE-2019-5736).
+fn seal(program: OwnedFd) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = std::fs::File::from(rustix::fs::memfd_create("bulkhead-init", flags)?);
+    io::copy(&mut std::fs::File::from(program), &mut copy)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&copy, seals)?;
+    // For reading only, as a program is.
+    let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy));
+    Ok(rustix::fs::open(again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// Go on from a sealed copy of this program in memory: then `/proc/PID/exe` of nothing that we fork
 /// leads to a file of the host (CVE-2019-5736), and upgrading the file disturbs nobody.
 fn run_sealed(arguments: &Arguments) -> io::Result<()> {
     let libexec = libexec_dir(arguments)?;
-    let memfd = rustix::fs::memfd_create("bulkhead-shim", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut copy = std::fs::File::from(memfd);
-    io::copy(&mut std::fs::File::open("/proc/self/exe")?, &mut copy)?;
-    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&copy, seals)?;
+    let copy = seal(std::fs::File::open("/proc/self/exe")?.into())?;
     let text = |word: &[u8]| CString::new(word).map_err(io::Error::other);
     let mut words = vec![text(b"bulkhead-shim")?];
     for argument in &arguments.raw {

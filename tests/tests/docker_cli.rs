@@ -138,7 +138,8 @@ fn a_terminal_has_size_job_control_and_detach() {
     pty.resize(50, 132);
     pty.send("while [ \"$(stty size)\" != '50 132' ]; do :; done; echo resi''zed\n");
     pty.expect("resized");
-    pty.send("sleep 1000\n");
+    pty.send("echo sl''eeping; sleep 1000\n");
+    pty.expect("sleeping");
     pty.send("\x03");
     pty.send("echo inter''rupted\n");
     pty.expect("interrupted");
@@ -219,7 +220,10 @@ fn images_are_listed_tagged_inspected_and_removed() {
 fn events_tell_what_happened() {
     let engine = engine!("events_tell_what_happened");
     engine.docker_ok(&["run", "--rm", "--name", "told", "busybox", "true"]);
-    let events = engine.docker_ok(&["events", "--since", "1h", "--until", "0s", "--filter", "container=told", "--format", "{{.Action}}"]);
+    // The CLI sends whole seconds.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+    let until = (now.as_secs() + 1).to_string();
+    let events = engine.docker_ok(&["events", "--since", "1h", "--until", &until, "--filter", "container=told", "--format", "{{.Action}}"]);
     let actions: Vec<&str> = events.lines().collect();
     for action in ["create", "start", "die", "destroy"] {
         assert!(actions.contains(&action), "{actions:?}");

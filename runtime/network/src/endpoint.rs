@@ -95,7 +95,13 @@ pub fn attach(child_pid: u32, plans: &[EndpointPlan]) -> Result<(), Error> {
         // One by one: what follows goes by name, which is ours only if this succeeds.
         let mut batch = Batch::default();
         link::create_veth(&mut batch, plan, child_pid);
-        route.commit(&batch)?;
+        match route.commit(&batch) {
+            Err(error) if error.errno() == Some(Errno::EXIST.raw_os_error()) => {
+                remove_last_runs(&mut route, plan)?;
+                route.commit(&batch)?;
+            }
+            done => done?,
+        }
         made += 1;
         Ok(())
     });
@@ -105,6 +111,18 @@ pub fn attach(child_pid: u32, plans: &[EndpointPlan]) -> Result<(), Error> {
         drop(detach(&mut route, plans.get(..made).unwrap_or_default()));
     }
     done
+}
+
+/// Remove the interface of the container's last run, which the kernel has not come to yet.
+fn remove_last_runs(route: &mut Socket, plan: &EndpointPlan) -> Result<(), Error> {
+    let mut batch = Batch { tolerate: Some(Errno::NODEV.raw_os_error()), ..Batch::default() };
+    let same = |port: &Link| {
+        port.name == plan.host_name && (port.alias == plan.alias || port.alias.is_empty())
+    };
+    for port in link::ports(route, plan.bridge)?.iter().filter(|port| same(port)) {
+        link::delete(&mut batch, port.index, &port.name);
+    }
+    if batch.calls.is_empty() { Ok(()) } else { route.commit(&batch) }
 }
 
 /// Remove the interfaces on a network whose container does not live. The kernel does so by itself, but
