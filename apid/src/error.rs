@@ -25,9 +25,9 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, message: "page not found".to_owned() }
     }
 
-    /// 404 for a network that is not in the scope asked for.
-    pub(crate) fn no_network(name: &str) -> Self {
-        Self { status: StatusCode::NOT_FOUND, message: format!("network {name} not found") }
+    /// 404 for a thing of this kind.
+    pub(crate) fn no_such(kind: &str, name: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: format!("{kind} {name} not found") }
     }
 
     /// 413: more bytes than a limit admits.

@@ -28,7 +28,8 @@ impl ServiceManager {
         if let Some(socket) = &self.0
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::warn!("NOTIFY_SOCKET: {error}");
+            // Whoever only waited for the start is gone by the end.
+            tracing::debug!("NOTIFY_SOCKET: {error}");
         }
     }
 }

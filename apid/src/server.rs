@@ -232,7 +232,7 @@ async fn dispatch(app: Arc<App>, parts: Parts, body: Incoming) -> Result<Reply, 
         None => ApiVersion::NEWEST,
     };
     let (handler, name) = match found {
-        Found::Absent(absent) => return Err(absent.error()),
+        Found::Absent(absent, name) => return Err(absent.error(name)),
         Found::Route(route, name) => (route.handler, name),
     };
     if name.len() > MAX_NAME_BYTES {

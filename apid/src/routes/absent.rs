@@ -20,18 +20,22 @@ enum Why {
     NotYet(&'static str),
     /// Never (501).
     Never(&'static str),
+    /// The engine has none of these, so it has not this one either (404); clients that look a name
+    /// up among all kinds of things go on to the next.
+    NoSuch(&'static str),
     /// A question to a swarm, of which this host is not part: Docker's own answer (503).
     NoSwarm,
 }
 
 impl Absent {
-    /// What the client gets.
-    pub(crate) fn error(&self) -> ApiError {
+    /// What the client gets; `name` is what stood for `{}`.
+    pub(crate) fn error(&self, name: &str) -> ApiError {
         match self.why {
             Why::NotYet(what) => {
                 ApiError::not_implemented(format!("{what} not implemented by this engine yet"))
             }
             Why::Never(what) => ApiError::not_implemented(what),
+            Why::NoSuch(kind) => ApiError::no_such(kind, name),
             Why::NoSwarm => ApiError::unavailable(
                 "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
             ),
@@ -44,6 +48,7 @@ impl Absent {
         match self.why {
             Why::NotYet(what) => format!("501: {what} not implemented yet"),
             Why::Never(what) => format!("501: {what}"),
+            Why::NoSuch(kind) => format!("404: there are no {kind}s"),
             Why::NoSwarm => "503: not part of a swarm".to_owned(),
         }
     }
@@ -89,9 +94,9 @@ pub(crate) static ABSENT: &[Absent] = &[
     absent("GET", "/volumes", VOLUMES),
     absent("POST", "/volumes/create", VOLUMES),
     absent("POST", "/volumes/prune", VOLUMES),
-    absent("GET", "/volumes/{}", VOLUMES),
+    absent("GET", "/volumes/{}", Why::NoSuch("volume")),
     absent("PUT", "/volumes/{}", VOLUMES),
-    absent("DELETE", "/volumes/{}", VOLUMES),
+    absent("DELETE", "/volumes/{}", Why::NoSuch("volume")),
     absent("POST", "/networks/create", NETWORKS),
     absent("POST", "/networks/prune", NETWORKS),
     absent("POST", "/networks/{}/connect", NETWORKS),
@@ -99,7 +104,7 @@ pub(crate) static ABSENT: &[Absent] = &[
     absent("DELETE", "/networks/{}", NETWORKS),
     absent("GET", "/plugins", PLUGINS),
     absent("GET", "/plugins/privileges", PLUGINS),
-    absent("GET", "/plugins/{}/json", PLUGINS),
+    absent("GET", "/plugins/{}/json", Why::NoSuch("plugin")),
     absent("POST", "/plugins/pull", PLUGINS),
     absent("POST", "/plugins/create", PLUGINS),
     absent("POST", "/plugins/{}/enable", PLUGINS),
@@ -107,7 +112,7 @@ pub(crate) static ABSENT: &[Absent] = &[
     absent("POST", "/plugins/{}/upgrade", PLUGINS),
     absent("POST", "/plugins/{}/push", PLUGINS),
     absent("POST", "/plugins/{}/set", PLUGINS),
-    absent("DELETE", "/plugins/{}", PLUGINS),
+    absent("DELETE", "/plugins/{}", Why::NoSuch("plugin")),
     absent("GET", "/swarm", Why::NoSwarm),
     absent("GET", "/swarm/unlockkey", Why::NoSwarm),
     absent("POST", "/swarm/init", SWARM),

@@ -64,7 +64,7 @@ pub(crate) enum Found<'a> {
     /// A handler, with what stood for `{}`.
     Route(&'static Route, &'a str),
     /// Nobody yet.
-    Absent(&'static Absent),
+    Absent(&'static Absent, &'a str),
 }
 
 /// Look a request up; none: the API has nothing there.
@@ -76,14 +76,16 @@ pub(crate) fn find<'a>(method: &str, path: &'a str) -> Option<Found<'a>> {
             .find_map(|route| fits(route.pattern, path).map(|name| Found::Route(route, name)))
     };
     let absent = || {
-        let mut known = ABSENT.iter().filter(|absent| absent.method == method);
-        known.find(|absent| fits(absent.pattern, path).is_some()).map(Found::Absent)
+        ABSENT
+            .iter()
+            .filter(|absent| absent.method == method)
+            .find_map(|absent| fits(absent.pattern, path).map(|name| Found::Absent(absent, name)))
     };
     // `/containers/{}/archive` also fits `/containers/{}`, and so on: the longer pattern counts.
     match (answered(), absent()) {
-        (Some(Found::Route(route, name)), Some(Found::Absent(absent))) => {
+        (Some(Found::Route(route, name)), Some(Found::Absent(absent, other))) => {
             Some(if absent.pattern.len() > route.pattern.len() {
-                Found::Absent(absent)
+                Found::Absent(absent, other)
             } else {
                 Found::Route(route, name)
             })

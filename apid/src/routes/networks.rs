@@ -14,7 +14,7 @@ pub(super) async fn inspect(call: Call) -> Result<Reply, ApiError> {
     let network = call.app.engine.network_inspect(&call.name)?;
     let scope = call.query.text("scope");
     if !matches!(scope, "" | "local") {
-        return Err(ApiError::no_network(&call.name));
+        return Err(ApiError::no_such("network", &call.name));
     }
     Ok(Reply::json(&network))
 }

@@ -36,7 +36,7 @@ fn paths_lead_where_they_should() {
         ("GET", "/containers/x/attach/ws", "/containers/{}/attach/ws"),
         ("DELETE", "/networks/x", "/networks/{}"),
     ] {
-        let Some(Found::Absent(absent)) = find(method, path) else {
+        let Some(Found::Absent(absent, _)) = find(method, path) else {
             panic!("{method} {path} is not absent")
         };
         assert_eq!(absent.pattern, pattern, "{method} {path}");
