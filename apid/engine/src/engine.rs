@@ -216,7 +216,7 @@ async fn first_connection(
 ) -> Result<(Hello, Vec<Known>)> {
     loop {
         match notices.recv().await {
-            Some(Notice::Connected { hello, known }) => return Ok((*hello, known)),
+            Some(Notice::Connected { hello, known, .. }) => return Ok((*hello, known)),
             // It is in `known` too.
             Some(Notice::Exited { .. }) => {}
             None => return Err(EngineError::unavailable("the shim's client has ended")),
@@ -230,9 +230,9 @@ async fn listen(engine: Weak<Inner>, mut notices: mpsc::UnboundedReceiver<Notice
         let Some(engine) = engine.upgrade() else { return };
         match notice {
             Notice::Exited { target, status } => engine.heard_exit(target, status),
-            Notice::Connected { hello, known } => {
+            Notice::Connected { connection, hello, known } => {
                 *engine.hello.write().unwrap_or_else(PoisonError::into_inner) = *hello;
-                recover::compare(&engine, &known);
+                recover::compare(&engine, connection, &known);
                 tokio::spawn(async move {
                     if let Err(error) = engine.make_bridge().await {
                         tracing::error!("the default network: {error}");

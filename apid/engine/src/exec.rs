@@ -59,6 +59,8 @@ enum Phase {
         copier: Option<Copier>,
         master: Option<StdinFd>,
         pid: u32,
+        /// The connection to the shim that it came by.
+        connection: u64,
     },
     Ended {
         code: i64,
@@ -79,6 +81,12 @@ impl Execs {
     /// Whether there is one.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.table().by_id.contains_key(id)
+    }
+
+    /// Those that run and came by an earlier connection.
+    pub(crate) fn older_than(&self, connection: u64) -> Vec<Arc<Exec>> {
+        let older = |exec: &&Arc<Exec>| matches!(&*exec.phase(), Phase::Running { connection: of, .. } if *of < connection);
+        self.table().by_id.values().filter(older).cloned().collect()
     }
 
     /// Ids of a container's execs that have not ended.
@@ -162,7 +170,8 @@ impl Exec {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn target(&self) -> Target {
+    /// Its process towards the shim.
+    pub(crate) fn target(&self) -> Target {
         Target::Exec { id: self.container.id, exec: self.id }
     }
 
@@ -235,10 +244,10 @@ impl Exec {
             privileged: self.body.privileged,
         };
         let created = engine.shim.process(Request::Exec(spec), Vec::new()).await?;
-        let pid = created.effective.pid;
+        let (pid, connection) = (created.effective.pid, created.connection);
         let (sources, stdin, master) = streams(created.stdio)?;
         let copier = Copier::start(engine.log_runtime(), sources, Arc::clone(&self.hub), None)?;
-        *self.phase() = Phase::Running { copier: Some(copier), master, pid };
+        *self.phase() = Phase::Running { copier: Some(copier), master, pid, connection };
         self.stdin.send_replace(StdinState { run: 1, fd: stdin });
         self.emit(engine, &format!("exec_start: {}", self.command()), &[]);
         Ok(())

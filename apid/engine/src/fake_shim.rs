@@ -316,11 +316,7 @@ fn process(spec: &ProcessSpec) -> Process {
     Process {
         phase: Phase::Created,
         exit: None,
-        near: Near {
-            stdin: spec.stdin.then_some(near_in),
-            stdout: near_out,
-            stderr: near_err,
-        },
+        near: Near { stdin: spec.stdin.then_some(near_in), stdout: near_out, stderr: near_err },
         far: Some(Far { stdin: far_in, stdout: far_out, stderr: far_err, signals: receiver }),
         signals,
         script: spec.args.iter().map(ToString::to_string).collect(),
@@ -335,8 +331,13 @@ fn created(process: &Process) -> (Reply, Vec<OwnedFd>) {
     fds.extend(stdin.iter().map(|pipe| OwnedFd::from(pipe.try_clone().unwrap())));
     fds.push(stdout.try_clone().unwrap().into());
     fds.push(stderr.try_clone().unwrap().into());
-    let effective =
-        Effective { pid: std::process::id(), uid_base: 0, capabilities: 0, no_new_privs: true, pids: 0 };
+    let effective = Effective {
+        pid: std::process::id(),
+        uid_base: 0,
+        capabilities: 0,
+        no_new_privs: true,
+        pids: 0,
+    };
     (Reply::Created { fds: FdLayout { pidfd: true, stdio }, effective }, fds)
 }
 
@@ -344,7 +345,11 @@ fn recovered(state: &State) -> Reply {
     let mut known: Vec<Known> = state
         .processes
         .iter()
-        .map(|(target, process)| Known { target: *target, phase: process.phase, exit: process.exit })
+        .map(|(target, process)| Known {
+            target: *target,
+            phase: process.phase,
+            exit: process.exit,
+        })
         .collect();
     known.extend(state.released.iter().map(|id| Known {
         target: Target::Container { id: *id },
@@ -355,7 +360,11 @@ fn recovered(state: &State) -> Reply {
     Reply::Recovered { known: known.try_into().unwrap() }
 }
 
-fn with(state: &mut State, target: Target, change: impl FnOnce(&mut Process)) -> Result<(), Refusal> {
+fn with(
+    state: &mut State,
+    target: Target,
+    change: impl FnOnce(&mut Process),
+) -> Result<(), Refusal> {
     state.processes.get_mut(&target).map(change).ok_or(wrong(Phase::Released))
 }
 

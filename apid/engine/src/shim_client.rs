@@ -73,6 +73,8 @@ impl From<ShimError> for crate::EngineError {
 pub(crate) enum Notice {
     /// There is a (new) connection. Everything the shim holds is in `known`, ordered by target.
     Connected {
+        /// Counts connections.
+        connection: u64,
         /// Who answers.
         hello: Box<Hello>,
         /// All there is.
@@ -94,6 +96,9 @@ pub(crate) struct Created {
     pub effective: Effective,
     /// Its streams.
     pub stdio: StdioFds,
+    /// The connection that it came by: what [`Notice::Connected`] of this one or an earlier one
+    /// says is older than the process.
+    pub connection: u64,
 }
 
 /// The far ends of a process's standard streams.
@@ -149,12 +154,13 @@ impl ShimClient {
         request: Request,
         fds: Vec<OwnedFd>,
     ) -> Result<Created, ShimError> {
-        let answer = self.call(request, fds).await?;
+        let connection = self.connection().await?;
+        let answer = connection.call(&request, fds).await?;
         let Reply::Created { fds: layout, effective } = answer.reply else {
             return Err(ShimError::Unexpected);
         };
         let stdio = stdio_of(layout, answer.fds).ok_or(ShimError::Unexpected)?;
-        Ok(Created { effective, stdio })
+        Ok(Created { effective, stdio, connection: connection.number })
     }
 
     /// Ask for anything. `fds` go with it, and are closed here once they are sent.
@@ -193,6 +199,7 @@ pub(crate) struct Answer {
 /// One connection, from connect to break.
 #[derive(Debug)]
 struct Connection {
+    number: u64,
     socket: UnixSeqpacket,
     waiting: Mutex<Waiting>,
 }
@@ -354,16 +361,19 @@ async fn keep_connected(
 ) {
     let (shortest, longest) = BACK_OFF;
     let mut pause = shortest;
+    let mut number = 0;
     while !notices.is_closed() {
         if let Ok(socket) = UnixSeqpacket::connect(&path).await {
-            let connection = Arc::new(Connection { socket, waiting: Mutex::default() });
+            number += 1;
+            let connection = Arc::new(Connection { number, socket, waiting: Mutex::default() });
             let greeted = async {
                 match connection.greet(hello.clone()).await {
                     Ok((hello, known)) => {
                         pause = shortest;
                         // The owner of a container must hear of the new connection before anyone
                         // can use it: its answer to the break is in `known`.
-                        drop(notices.send(Notice::Connected { hello, known }));
+                        let notice = Notice::Connected { connection: number, hello, known };
+                        drop(notices.send(notice));
                         publish.send_replace(Some(Arc::clone(&connection)));
                         std::future::pending().await
                     }

@@ -1,6 +1,6 @@
 //! The engine on a fake shim: what clients see of containers' lives.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;
 use crate::fake_shim::FakeShim;
@@ -22,9 +22,7 @@ impl Fixture {
         let config = br#"{"os":"linux","rootfs":{"type":"layers","diff_ids":[]},
             "config":{"Cmd":["say","hello"],"Labels":{"of":"image"}}}"#;
         let names = ["demo".parse::<bulkhead_image::Reference>().unwrap()];
-        store
-            .add(&bulkhead_image::NewImage { config, parent: None, names: &names })
-            .unwrap();
+        store.add(&bulkhead_image::NewImage { config, parent: None, names: &names }).unwrap();
         drop(store);
         let engine = open(directory.path(), &shim).await;
         Self { engine, shim, directory }
@@ -77,12 +75,16 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
 }
 
-async fn text(mut output: Output) -> String {
-    let mut all = Vec::new();
-    while let Some((_, piece)) = within(output.next()).await {
-        all.extend_from_slice(&piece);
+async fn text(output: Output) -> String {
+    by_stream(output).await.concat()
+}
+
+async fn by_stream(mut output: Output) -> [String; 2] {
+    let mut all = [Vec::new(), Vec::new()];
+    while let Some((kind, piece)) = within(output.next()).await {
+        all[usize::from(kind == StreamKind::Stderr)].extend_from_slice(&piece);
     }
-    String::from_utf8(all).unwrap()
+    all.map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 const STREAMS: AttachOptions =
@@ -92,12 +94,14 @@ const STREAMS: AttachOptions =
 async fn a_run_that_removes_itself_shows_all_output_and_leaves_nothing() {
     let all = Fixture::new().await;
     let mut events = all.engine.events(EventsOptions::default()).await.unwrap();
-    let id = all.create("web", &["say", "one", "fail", "two", "exit", "7"], json!({"AutoRemove": true})).await;
+    let id = all
+        .create("web", &["say", "one", "fail", "two", "exit", "7"], json!({"AutoRemove": true}))
+        .await;
     let attached = all.engine.attach("web", STREAMS).await.unwrap();
     let waiter = all.engine.wait("web", WaitCondition::Removed).unwrap();
     all.engine.start("web").await.unwrap();
-    let seen = text(attached.output).await;
-    assert!(seen.contains("one\n") && seen.contains("two\n"), "{seen}");
+    let seen = by_stream(attached.output).await;
+    assert_eq!(seen, ["one\n", "two\n"]);
     assert_eq!(within(waiter.finish()).await.status_code, 7);
 
     let gone = all.engine.inspect("web").unwrap_err();
@@ -318,12 +322,14 @@ async fn an_execs_exit_code_is_there_when_its_output_ends() {
     let all = Fixture::new().await;
     all.run("web", &["wait"], json!({})).await;
     let exec = |args: &[&str]| {
-        let body = json!({"Cmd": args, "AttachStdout": true, "AttachStderr": true, "AttachStdin": true});
+        let body =
+            json!({"Cmd": args, "AttachStdout": true, "AttachStderr": true, "AttachStdin": true});
         serde_json::from_value(body).unwrap()
     };
     for code in 0..20 {
         let text_code = code.to_string();
-        let id = all.engine.exec_create("web", exec(&["say", "hi", "exit", &text_code])).await.unwrap();
+        let id =
+            all.engine.exec_create("web", exec(&["say", "hi", "exit", &text_code])).await.unwrap();
         let attached = all.engine.exec_start(&id, Default::default()).await.unwrap().unwrap();
         assert_eq!(text(attached.output).await, "hi\n");
         let shown = all.engine.exec_inspect(&id).unwrap();

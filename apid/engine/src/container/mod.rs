@@ -93,6 +93,8 @@ struct Running {
     /// Of its terminal.
     master: Option<StdinFd>,
     began: Instant,
+    /// The connection to the shim that it came by.
+    connection: u64,
 }
 
 impl Container {

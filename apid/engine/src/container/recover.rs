@@ -31,12 +31,16 @@ pub(crate) async fn take_up(engine: &Arc<Inner>, known: &[Known]) {
 }
 
 /// A new connection while we ran on: what happened meanwhile.
-pub(crate) fn compare(engine: &Arc<Inner>, known: &[Known]) {
+pub(crate) fn compare(engine: &Arc<Inner>, connection: u64, known: &[Known]) {
     let by_id = containers_of(known);
     for container in engine.all() {
-        let known = by_id.get(&container.id).copied();
-        let (engine, run) = (Arc::clone(engine), container.run.load(Ordering::Acquire));
-        tokio::spawn(async move { container.compare(&engine, run, known).await });
+        let (engine, known) = (Arc::clone(engine), by_id.get(&container.id).copied());
+        tokio::spawn(async move { container.compare(&engine, connection, known).await });
+    }
+    for exec in engine.execs.older_than(connection) {
+        if known.iter().all(|known| known.target != exec.target()) {
+            exec.heard_exit(engine, unseen());
+        }
     }
     for known in known {
         match (known.target, known.exit) {
@@ -205,24 +209,19 @@ impl Container {
         }
     }
 
-    /// The shim was away for a moment.
-    async fn compare(self: Arc<Self>, engine: &Arc<Inner>, run: u64, known: Option<Known>) {
+    /// The shim was away for a moment. What it knew at the beginning of this connection says
+    /// nothing of a process that came by it.
+    async fn compare(self: Arc<Self>, engine: &Arc<Inner>, connection: u64, known: Option<Known>) {
         let phase = self.phase.lock().await;
-        let same_run = self.run.load(Ordering::Acquire) == run;
-        let has_process = matches!(&*phase, Phase::Running(_) | Phase::Paused(_));
-        drop(phase);
-        if !same_run {
-            return;
-        }
-        match known.map(|known| (known.phase, known.exit)) {
-            Some((ShimPhase::Running | ShimPhase::Frozen | ShimPhase::Created, _)) => {}
-            Some((ShimPhase::Stopped, exit)) => {
-                self.heard_exit(engine, exit.unwrap_or_else(unseen));
-            }
-            Some((ShimPhase::Released, _)) | None if has_process => {
-                self.heard_exit(engine, unseen());
-            }
-            Some((ShimPhase::Released, _)) | None => {}
+        let (Phase::Running(running) | Phase::Paused(running)) = &*phase else { return };
+        let older = running.connection < connection;
+        let exit = match known.map(|known| (known.phase, known.exit)) {
+            Some((ShimPhase::Running | ShimPhase::Frozen | ShimPhase::Created, _)) => None,
+            Some((ShimPhase::Stopped, exit)) => Some(exit.unwrap_or_else(unseen)),
+            Some((ShimPhase::Released, _)) | None => Some(unseen()),
+        };
+        if let Some(status) = exit.filter(|_| older) {
+            self.heard_exit(engine, status);
         }
     }
 }

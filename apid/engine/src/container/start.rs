@@ -156,11 +156,12 @@ impl Container {
         run: u64,
         begin: Begin,
     ) -> io::Result<Running> {
+        let connection = created.connection;
         let (sources, stdin, master) = streams(created.stdio)?;
         let log = self.log_target().map(|target| (target, begin));
         let copier = Copier::start(engine.log_runtime(), sources, Arc::clone(&self.hub), log)?;
         self.stdin.send_replace(StdinState { run, fd: stdin });
-        Ok(Running { copier, master, began: Instant::now() })
+        Ok(Running { copier, master, began: Instant::now(), connection })
     }
 
     /// A start came to nothing: what clients see of it.

@@ -63,8 +63,16 @@ fn rows() -> Vec<(&'static str, Value, Becomes)> {
         ("ContainerIDFile", json!("/x"), Nothing),
         ("LogConfig", json!({"Type": "none"}), Is(|plan| matches!(plan.log, LogPlan::None))),
         ("LogConfig", json!({"Type": "syslog"}), NotDone),
-        ("NetworkMode", json!("none"), Is(|plan| plan.spec.namespaces.network == NetworkMode::None)),
-        ("NetworkMode", json!("host"), Is(|plan| plan.spec.namespaces.network == NetworkMode::Host)),
+        (
+            "NetworkMode",
+            json!("none"),
+            Is(|plan| plan.spec.namespaces.network == NetworkMode::None),
+        ),
+        (
+            "NetworkMode",
+            json!("host"),
+            Is(|plan| plan.spec.namespaces.network == NetworkMode::Host),
+        ),
         ("PortBindings", json!({"80/tcp": [{"HostPort": "80"}]}), NotDone),
         ("PortBindings", json!({"80/tcp": null}), Nothing),
         ("RestartPolicy", json!({"Name": "always"}), Is(|plan| plan.restart == Restart::Always)),
@@ -153,7 +161,11 @@ fn rows() -> Vec<(&'static str, Value, Becomes)> {
         ("Runtime", json!("runc"), Nothing),
         ("Runtime", json!("/bin/evil"), Bad),
         ("Isolation", json!("hyperv"), Bad),
-        ("Mounts", json!([{"Type": "tmpfs", "Target": "/t"}]), Is(|plan| plan.spec.mounts.len() == 1)),
+        (
+            "Mounts",
+            json!([{"Type": "tmpfs", "Target": "/t"}]),
+            Is(|plan| plan.spec.mounts.len() == 1),
+        ),
         ("Mounts", json!([{"Type": "volume", "Source": "v", "Target": "/t"}]), NotDone),
         ("Mounts", json!([{"Type": "bind", "Target": "/t"}]), Bad),
         ("Mounts", json!([{"Type": "tmpfs", "Target": "t"}]), Bad),
@@ -236,7 +248,9 @@ fn every_field_of_host_config_is_done_mapped_or_refused() {
             (Nothing, Ok(plan)) => {
                 plan.spec == plain.spec && plan.warnings.is_empty() && !plan.auto_remove
             }
-            (Is(holds), Ok(plan)) => holds(plan) && (plan.spec != plain.spec || field_of_plan(field)),
+            (Is(holds), Ok(plan)) => {
+                holds(plan) && (plan.spec != plain.spec || field_of_plan(field))
+            }
             (NotDone, Err(error)) => {
                 error.kind() == ErrorKind::NotImplemented && error.message().contains("HostConfig")
             }
@@ -249,8 +263,17 @@ fn every_field_of_host_config_is_done_mapped_or_refused() {
 
 /// Fields that change the plan and not what the shim is asked for.
 fn field_of_plan(field: &str) -> bool {
-    ["LogConfig", "RestartPolicy", "AutoRemove", "IpcMode", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts"]
-        .contains(&field)
+    [
+        "LogConfig",
+        "RestartPolicy",
+        "AutoRemove",
+        "IpcMode",
+        "Dns",
+        "DnsOptions",
+        "DnsSearch",
+        "ExtraHosts",
+    ]
+    .contains(&field)
 }
 
 #[test]
@@ -338,7 +361,11 @@ fn conflicting_options_are_refused_in_dockers_words() {
         ),
         (json!({}), json!({"Env": ["=x"]}), "invalid environment variable: =x"),
         (json!({}), json!({"StopSignal": "SIGNAL"}), "Invalid signal: SIGNAL"),
-        (json!({}), json!({"ExposedPorts": {"80/http": {}}}), "invalid port specification: \"80/http\""),
+        (
+            json!({}),
+            json!({"ExposedPorts": {"80/http": {}}}),
+            "invalid port specification: \"80/http\"",
+        ),
     ] {
         let error = plan_of(host.clone(), config.clone()).unwrap_err();
         assert_eq!(error.message(), message, "{host} {config}");
