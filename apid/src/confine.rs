@@ -33,6 +33,8 @@ fn files(settings: &Settings) -> Vec<FileRule> {
         rule(Path::new("/etc/hosts"), Access::Read, true),
         rule(Path::new("/etc/os-release"), Access::Read, true),
         rule(Path::new("/etc/ssl"), Access::Read, true),
+        // Names of the host's users, for `top` of containers that share its ids.
+        rule(Path::new("/etc/passwd"), Access::Read, true),
         // `info`, `top`, `stats`.
         rule(Path::new("/proc"), Access::Read, false),
         rule(Path::new("/sys"), Access::Read, false),
