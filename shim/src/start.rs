@@ -122,12 +122,13 @@ fn places(arguments: &Arguments) -> io::Result<Dirs> {
     ))
 }
 
-/// One shim an engine. The lock is held by the open file for as long as this process lives.
+/// One shim an engine. A record lock (fcntl(2), F_SETLK) is this process's alone: what it forks does
+/// not hold it, so a shim that follows need not wait for a spawner of the dead one.
 fn hold_lock(dirs: &Dirs) -> io::Result<()> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
     let path = dirs.lock();
     let lock = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_held| {
+    rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_held| {
         io::Error::other(format!("{}: another shim serves this engine", path.display()))
     })?;
     std::mem::forget(lock);

@@ -50,7 +50,11 @@ impl Engine {
             Policy::Hardened => "hardened",
             Policy::Compat => "compat",
         };
-        let output = self.bulkhead(&["up", "--root", self.root_text(), "--policy", policy]);
+        let mut args = vec!["up", "--root", self.root_text()];
+        if !self.root().join("etc/policy.bin").exists() {
+            args.extend(["--policy", policy]);
+        }
+        let output = self.bulkhead(&args);
         assert!(output.status.success(), "up: {}\n{}", text(&output), self.logs());
     }
 

@@ -23,6 +23,15 @@ impl Random {
     }
 }
 
+/// Ends the load even when the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A counter that a container prints, a number a line, so that each line is known.
 const COUNT: &str = "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo $i; if [ $((i % 50)) = 0 ]; then usleep 2000; fi; done; echo end; exit 42";
 
@@ -35,7 +44,7 @@ fn daemons_may_be_killed_at_any_moment() {
     };
     let engine = Engine::start(Policy::Hardened);
     engine.import(tar, "busybox");
-    let names = ["a", "b", "c"];
+    let names = ["c1", "c2", "c3"];
     for name in names {
         engine.docker_ok(&["run", "-d", "--name", name, "busybox", "sh", "-c", COUNT]);
     }
@@ -52,6 +61,7 @@ fn daemons_may_be_killed_at_any_moment() {
                 }
             }
         });
+        let _stop = StopAtEnd(&stop);
         let mut random = Random(u64::from(std::process::id()));
         for round in 0..kills() {
             // A moment is a number of API requests, so that it falls into different work each time.
@@ -73,7 +83,6 @@ fn daemons_may_be_killed_at_any_moment() {
                 assert_eq!(&state["Pid"], pid, "round {round}: {name} is the same process");
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     println!("{} kills, {} short containers came through meanwhile", kills(), started.load(Ordering::Relaxed));
     for name in names {
@@ -88,7 +97,7 @@ fn daemons_may_be_killed_at_any_moment() {
         }
         assert!(numbers.len() > 100, "{name}: {} lines", numbers.len());
     }
-    engine.docker_ok(&["rm", "a", "b", "c"]);
+    engine.docker_ok(&["rm", "c1", "c2", "c3"]);
     // Those of the load whose `run` died with a daemon.
     engine.docker_ok(&["container", "prune", "-f"]);
     wait_until("all short containers are gone", Duration::from_secs(30), || {

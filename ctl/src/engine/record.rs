@@ -40,7 +40,9 @@ impl Record {
         let pid: u32 = words.next()?.parse().ok()?;
         let started: u64 = words.next()?.parse().ok()?;
         let running = Running::open(pid).ok()?;
-        (started_at(pid) == Some(started)).then_some(running)
+        // One that has ended and that nobody has waited for is still there, and does not run.
+        let ended = running.wait(Duration::ZERO);
+        (started_at(pid) == Some(started) && !ended).then_some(running)
     }
 
     /// Note a process that was just started.
