@@ -64,7 +64,8 @@ pub(crate) fn become_monitor(range_index: u32, filter: &BpfProgram) -> Result<()
 
 /// Give up these capabilities for good, in this process and all it forks.
 pub(crate) fn keep_only_but(never: CapabilitySet) -> Result<(), Error> {
-    let sets = rustix::thread::capabilities(None).map_err(|errno| Error::new("capget", errno.into()))?;
+    let sets =
+        rustix::thread::capabilities(None).map_err(|errno| Error::new("capget", errno.into()))?;
     keep_bounding(CapabilitySet::all() - never)?;
     set_capabilities(sets.permitted - never)
 }
@@ -80,8 +81,7 @@ pub(crate) fn keep_only(capabilities: CapabilitySet) -> Result<(), Error> {
 fn set_capabilities(set: CapabilitySet) -> Result<(), Error> {
     let sets =
         CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets)
-        .map_err(|errno| Error::new("capset", errno.into()))
+    rustix::thread::set_capabilities(None, sets).map_err(|errno| Error::new("capset", errno.into()))
 }
 
 fn keep_bounding(keep: CapabilitySet) -> Result<(), Error> {

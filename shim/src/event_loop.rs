@@ -79,6 +79,9 @@ impl Poller {
                 Ok(_) => break,
             }
         }
-        Ok(events.iter().filter_map(|event: &epoll::Event| Token::from_u64(event.data.u64())).collect())
+        Ok(events
+            .iter()
+            .filter_map(|event: &epoll::Event| Token::from_u64(event.data.u64()))
+            .collect())
     }
 }

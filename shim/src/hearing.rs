@@ -31,7 +31,13 @@ impl Server {
 
     /// The process waits at its gate: compare it with the permit, then say so. An exec goes on at
     /// once.
-    fn task_ready(&mut self, target: &Target, effective: Effective, stdio: Stdio, fds: Vec<OwnedFd>) {
+    fn task_ready(
+        &mut self,
+        target: &Target,
+        effective: Effective,
+        stdio: Stdio,
+        fds: Vec<OwnedFd>,
+    ) {
         let audited = self.audit_process(target, &effective, fds.first());
         let Some(task) = self.table.tasks.get_mut(target) else { return };
         let State::Creating { reply, .. } = task.state else { return };
@@ -136,7 +142,13 @@ impl Server {
         }
     }
 
-    fn task_described(&mut self, target: &Target, effective: Effective, stdio: Stdio, fds: Vec<OwnedFd>) {
+    fn task_described(
+        &mut self,
+        target: &Target,
+        effective: Effective,
+        stdio: Stdio,
+        fds: Vec<OwnedFd>,
+    ) {
         let Some(task) = self.table.tasks.get_mut(target) else { return };
         if let Some(reply) = task.adopting.take() {
             self.answer(reply, Ok(created(effective, stdio, fds)));

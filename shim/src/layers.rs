@@ -99,7 +99,8 @@ impl Workshop<'_> {
         drop((result_end, go, unshared_end));
         // The child has its user namespace when it closes its end, or has died.
         let mut byte = [0; 1];
-        let ready = rustix::io::read(&unshared, &mut byte).map_err(|error| failed("read", &error))?;
+        let ready =
+            rustix::io::read(&unshared, &mut byte).map_err(|error| failed("read", &error))?;
         if ready != 1 {
             return Err(kernel("worker: unshare failed"));
         }
@@ -149,7 +150,8 @@ impl Child<'_> {
             move |errno: rustix::io::Errno| bulkhead_sys::Error::new(call, errno.into())
         };
         fork::reset_signals()?;
-        let keep = [self.source, self.directory, self.result, self.go, &self.unshared, self.program];
+        let keep =
+            [self.source, self.directory, self.result, self.go, &self.unshared, self.program];
         fork::close_all_but(&keep.map(AsFd::as_fd))?;
         let namespaces = UnshareFlags::NEWUSER
             | UnshareFlags::NEWNS
@@ -160,7 +162,10 @@ impl Child<'_> {
         rustix::io::write(&self.unshared, &[1]).map_err(what("write"))?;
         let mut byte = [0; 1];
         if rustix::io::read(self.go, &mut byte).map_err(what("read"))? != 1 {
-            return Err(bulkhead_sys::Error::new("read(go)", std::io::ErrorKind::UnexpectedEof.into()));
+            return Err(bulkhead_sys::Error::new(
+                "read(go)",
+                std::io::ErrorKind::UnexpectedEof.into(),
+            ));
         }
         let root = (rustix::thread::Uid::ROOT, rustix::thread::Gid::ROOT);
         rustix::thread::set_thread_groups(&[]).map_err(what("setgroups"))?;
@@ -256,7 +261,11 @@ pub(crate) fn discard(dirs: &Dirs, tree: &Path) {
 }
 
 /// The layers behind `after`, in order.
-pub(crate) fn list(dirs: &Dirs, after: Option<LayerId>, most: usize) -> std::io::Result<Vec<LayerId>> {
+pub(crate) fn list(
+    dirs: &Dirs,
+    after: Option<LayerId>,
+    most: usize,
+) -> std::io::Result<Vec<LayerId>> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dirs.layers())? {
         if let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok())

@@ -33,7 +33,8 @@ impl Server {
         if let Some(task) = self.table.tasks.get(&target) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
         }
-        if let Some(layer) = spec.layers.iter().find(|layer| !self.host.dirs.layer(layer).is_dir()) {
+        if let Some(layer) = spec.layers.iter().find(|layer| !self.host.dirs.layer(layer).is_dir())
+        {
             return Err(not_found(format_args!("layer sha256:{layer}")));
         }
         let program = program(permit.granted().confinement.seccomp_program, fds)?;
@@ -66,7 +67,8 @@ impl Server {
         if self.table.tasks.contains_key(&target) {
             return Err(Refusal::Exists { what: text(format_args!("exec {}", spec.exec)) });
         }
-        let of_container = |other: &&Target| matches!(other, Target::Exec { id, .. } if *id == spec.container);
+        let of_container =
+            |other: &&Target| matches!(other, Target::Exec { id, .. } if *id == spec.container);
         let execs = self.table.tasks.keys().filter(of_container).count();
         if execs >= self.counts(to).map_or(0, |counts| counts.execs as usize) {
             return Err(Refusal::Exhausted { what: text("[counts] execs in policy.toml") });
@@ -80,7 +82,8 @@ impl Server {
         let init_pid = process.effective.pid;
         let init = process.pidfd.try_clone().map_err(because)?;
         let container = self.table.containers.get(&spec.container);
-        let container = container.ok_or_else(|| not_found(format_args!("container {}", spec.container)))?;
+        let container =
+            container.ok_or_else(|| not_found(format_args!("container {}", spec.container)))?;
         let effective = container
             .effective
             .clone()
@@ -105,7 +108,11 @@ impl Server {
     }
 
     /// `Start`: open the gate. The monitor answers when the program runs.
-    pub(crate) fn start(&mut self, permit: &Permit<ContainerId>, to: ReplyTo) -> Result<Answer, Refusal> {
+    pub(crate) fn start(
+        &mut self,
+        permit: &Permit<ContainerId>,
+        to: ReplyTo,
+    ) -> Result<Answer, Refusal> {
         let task = self.table.task(&Target::Container { id: *permit.granted() })?;
         if !matches!(task.state, State::Created) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
@@ -116,9 +123,16 @@ impl Server {
     }
 
     /// The policy's counts: containers of the engine, and containers of one grant.
-    fn room_for(&mut self, wanted: &EffectiveContainer, fresh: bool, to: ReplyTo) -> Result<(), Refusal> {
+    fn room_for(
+        &mut self,
+        wanted: &EffectiveContainer,
+        fresh: bool,
+        to: ReplyTo,
+    ) -> Result<(), Refusal> {
         let counts = self.counts(to);
-        if fresh && self.table.containers.len() >= counts.map_or(0, |counts| counts.containers as usize) {
+        if fresh
+            && self.table.containers.len() >= counts.map_or(0, |counts| counts.containers as usize)
+        {
             return Err(Refusal::Exhausted { what: text("[counts] containers in policy.toml") });
         }
         let Some(grant) = &wanted.grant else { return Ok(()) };
@@ -127,7 +141,9 @@ impl Server {
             granted.is_some_and(|other| other.name == grant.name)
         });
         if using.count() >= grant.instances as usize {
-            return Err(Refusal::Exhausted { what: text(format_args!("instances of grant {}", grant.name)) });
+            return Err(Refusal::Exhausted {
+                what: text(format_args!("instances of grant {}", grant.name)),
+            });
         }
         Ok(())
     }
@@ -138,12 +154,7 @@ impl Server {
         self.host.policy.section(uid).map(|section| section.counts)
     }
 
-    fn fork_monitor(
-        &self,
-        target: Target,
-        base: u32,
-        what: What<'_>,
-    ) -> Result<OwnedFd, Refusal> {
+    fn fork_monitor(&self, target: Target, base: u32, what: What<'_>) -> Result<OwnedFd, Refusal> {
         let (ours, theirs) = crate::sockets::pair().map_err(because)?;
         match fork::fork(self.host.proof).map_err(because)? {
             Forked::Parent { .. } => Ok(ours),
@@ -190,9 +201,11 @@ impl Server {
         let base = match (spec.namespaces.user, shared) {
             (UserMode::Host, _) => 0,
             (UserMode::Private, Some(other)) => other.base,
-            (UserMode::Private, None) => self.ranges.lease().map_err(because)?.ok_or_else(|| {
-                Refusal::Exhausted { what: text("user id ranges of this host") }
-            })?,
+            (UserMode::Private, None) => {
+                self.ranges.lease().map_err(because)?.ok_or_else(|| Refusal::Exhausted {
+                    what: text("user id ranges of this host"),
+                })?
+            }
         };
         if let Err(error) = self.make_container_dir(spec, base) {
             self.drop_container_dir(&spec.id, base);
@@ -295,7 +308,8 @@ impl Server {
         }
         let mut open = |id: ContainerId, kind: &str| -> Result<OwnedFd, Refusal> {
             let task = self.table.live(&Target::Container { id })?;
-            let process = task.process.as_ref().ok_or_else(|| not_found(format_args!("container {id}")))?;
+            let process =
+                task.process.as_ref().ok_or_else(|| not_found(format_args!("container {id}")))?;
             let path = format!("/proc/{}/ns/{kind}", process.effective.pid);
             let namespace = std::fs::File::open(path).map_err(because)?;
             // The pid was not reused if the process is still there now that the file is open.

@@ -14,9 +14,7 @@
 //! connects to its socket in a directory that only root may enter.
 
 use crate::channel::{self, ChannelError};
-use bulkhead_proto::{
-    Effective, ExitStatus, MAX_MESSAGE_BYTES, Refusal, Stdio, Wire, choice,
-};
+use bulkhead_proto::{Effective, ExitStatus, MAX_MESSAGE_BYTES, Refusal, Stdio, Wire, choice};
 use bulkhead_runtime::{Created, Gate, Streams};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{WaitId, WaitIdOptions};
@@ -212,11 +210,8 @@ impl Monitor {
     fn wait(&self) -> Option<Ready> {
         let process = self.exit.is_none().then_some(&self.pidfd);
         let sources = [Some(&self.listener), self.shim.as_ref(), process];
-        let mut fds: Vec<PollFd<'_>> = sources
-            .iter()
-            .flatten()
-            .map(|fd| PollFd::new(*fd, PollFlags::IN))
-            .collect();
+        let mut fds: Vec<PollFd<'_>> =
+            sources.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::IN)).collect();
         loop {
             match rustix::event::poll(&mut fds, None) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -235,7 +230,8 @@ impl Monitor {
 
     /// Reap the process, write down how it ended, tell the shim.
     fn record_exit(&mut self) {
-        let ended = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+        let ended =
+            rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
         let Ok(Some(ended)) = ended else { return };
         let (code, signal) = match (ended.exit_status(), ended.terminating_signal()) {
             (Some(code), _) => (u8::try_from(code & 0xff).unwrap_or(255), 0),
@@ -272,7 +268,8 @@ impl Monitor {
         else {
             return;
         };
-        let root = rustix::net::sockopt::socket_peercred(&shim).is_ok_and(|peer| peer.uid.is_root());
+        let root =
+            rustix::net::sockopt::socket_peercred(&shim).is_ok_and(|peer| peer.uid.is_root());
         if root {
             self.shim = Some(shim);
             self.describe();

@@ -65,8 +65,10 @@ impl Ranges {
     /// again soon. None: the host has no more.
     pub(crate) fn lease(&mut self) -> io::Result<Option<u32>> {
         let free = |index: &u32| !self.leased.contains(index);
-        let all = || self.slabs.iter().flat_map(|slab| slab * SLAB_RANGES..(slab + 1) * SLAB_RANGES);
-        let found = all().filter(|index| *index >= self.next).find(free).or_else(|| all().find(free));
+        let all =
+            || self.slabs.iter().flat_map(|slab| slab * SLAB_RANGES..(slab + 1) * SLAB_RANGES);
+        let found =
+            all().filter(|index| *index >= self.next).find(free).or_else(|| all().find(free));
         let index = match found {
             Some(index) => index,
             None => match self.claim()? {
@@ -98,22 +100,31 @@ impl Ranges {
 
     /// Give all slabs back: the engine's data are gone.
     pub(crate) fn abandon(self) -> io::Result<()> {
-        self.slabs.iter().try_for_each(|slab| std::fs::remove_file(self.claims.join(slab.to_string())))
+        self.slabs
+            .iter()
+            .try_for_each(|slab| std::fs::remove_file(self.claims.join(slab.to_string())))
     }
 
     fn claim(&mut self) -> io::Result<Option<u32>> {
         // Begin at a place of this engine's own, so that engines seldom meet.
-        let start = self.owner.as_os_str().as_bytes().iter().fold(0u32, |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(u32::from(*byte))
-        });
+        let start = self
+            .owner
+            .as_os_str()
+            .as_bytes()
+            .iter()
+            .fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)));
         for step in 0..SLABS {
             let slab = (start % SLABS + step) % SLABS;
             let path = self.claims.join(slab.to_string());
             self.void_if_abandoned(&path)?;
             // Written under another name and linked: a claim is whole or not there.
             let draft = self.claims.join(format!(".{}", std::process::id()));
-            let mut file =
-                std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            let mut file = std::fs::File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
             file.write_all(self.owner.as_os_str().as_bytes())?;
             file.sync_all()?;
             let linked = std::fs::hard_link(&draft, &path);

@@ -88,7 +88,8 @@ fn meet(server: &mut Server, target: &Target) -> Result<Task, String> {
     if let Target::Container { id } = target {
         read_record(server, id, &directory)?;
     }
-    let monitor = crate::sockets::connect_in(&directory, "sock").map_err(|errno| errno.to_string())?;
+    let monitor =
+        crate::sockets::connect_in(&directory, "sock").map_err(|errno| errno.to_string())?;
     let receive = rustix::net::sockopt::Timeout::Recv;
     rustix::net::sockopt::set_socket_timeout(&monitor, receive, Some(MONITOR_PATIENCE))
         .map_err(|errno| errno.to_string())?;

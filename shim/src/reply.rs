@@ -76,12 +76,8 @@ impl Peers {
         reply: &Reply,
         fds: Vec<OwnedFd>,
     ) {
-        let message = Outgoing {
-            kind: to.kind as u16 + 1,
-            sequence: to.sequence,
-            body: reply.encode(),
-            fds,
-        };
+        let message =
+            Outgoing { kind: to.kind as u16 + 1, sequence: to.sequence, body: reply.encode(), fds };
         self.queue(epoll, to.peer, message);
     }
 

@@ -1,8 +1,8 @@
 //! What is done to processes that exist: signals, freezer, limits, streams; and their end.
 
+use crate::monitor::{ToMonitor, say};
 use crate::refusal::{because, kernel};
 use crate::reply::ReplyTo;
-use crate::monitor::{ToMonitor, say};
 use crate::server::{Answer, Server};
 use crate::table::{State, Task};
 use bulkhead_cgroup::Cgroup;
@@ -19,7 +19,10 @@ impl Server {
         let frozen = matches!(task.state, State::Frozen);
         // A created process may be killed too; it has not run anything yet.
         let process = match (&task.state, &task.process) {
-            (State::Created | State::Starting { .. } | State::Running | State::Frozen, Some(process)) => process,
+            (
+                State::Created | State::Starting { .. } | State::Running | State::Frozen,
+                Some(process),
+            ) => process,
             _ => return Err(Refusal::WrongPhase { phase: task.phase() }),
         };
         if all && matches!(target, Target::Container { .. }) {
@@ -85,7 +88,11 @@ impl Server {
     }
 
     /// `Adopt`: the monitor is asked for its descriptors; they go on to apid.
-    pub(crate) fn adopt(&mut self, permit: &Permit<Target>, to: ReplyTo) -> Result<Answer, Refusal> {
+    pub(crate) fn adopt(
+        &mut self,
+        permit: &Permit<Target>,
+        to: ReplyTo,
+    ) -> Result<Answer, Refusal> {
         let task = self.table.task(permit.granted())?;
         if matches!(task.state, State::Creating { .. } | State::Releasing { .. }) {
             return Err(Refusal::WrongPhase { phase: task.phase() });
@@ -96,7 +103,11 @@ impl Server {
     }
 
     /// `Release`: the monitor ends; the rest is done when it has.
-    pub(crate) fn release(&mut self, permit: &Permit<Target>, to: ReplyTo) -> Result<Answer, Refusal> {
+    pub(crate) fn release(
+        &mut self,
+        permit: &Permit<Target>,
+        to: ReplyTo,
+    ) -> Result<Answer, Refusal> {
         let target = *permit.granted();
         let task = self.table.task(&target)?;
         if !matches!(task.state, State::Stopped(_)) {
@@ -136,7 +147,9 @@ impl Server {
             result = cgroup.kill().and_then(|()| cgroup.remove()).map_err(because);
         }
         match std::fs::remove_dir_all(self.host.dirs.monitor(target)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => result.and_then(|()| Err(kernel(error))),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                result.and_then(|()| Err(kernel(error)))
+            }
             _ => result,
         }
     }
@@ -148,14 +161,17 @@ impl Server {
             return Err(Refusal::WrongPhase { phase: task.phase() });
         }
         let container = self.table.containers.remove(&id);
-        let container = container
-            .ok_or_else(|| crate::refusal::not_found(format_args!("container {id}")))?;
+        let container =
+            container.ok_or_else(|| crate::refusal::not_found(format_args!("container {id}")))?;
         self.drop_container_dir(&id, container.base);
         Ok(Answer::DONE)
     }
 
     /// `Recover`
-    pub(crate) fn recover_page(&mut self, permit: &Permit<Option<Target>>) -> Result<Answer, Refusal> {
+    pub(crate) fn recover_page(
+        &mut self,
+        permit: &Permit<Option<Target>>,
+    ) -> Result<Answer, Refusal> {
         let known = self.table.known(permit.granted().as_ref(), PAGE);
         let known = known.try_into().map_err(because)?;
         Ok(Answer::Now(Reply::Recovered { known }, Vec::new()))

@@ -131,9 +131,11 @@ impl Server {
     fn has_live_connection(&mut self, uid: u32) -> bool {
         for number in self.peers.of_uid(uid) {
             let Some(peer) = self.peers.get(number) else { continue };
-            let mut poll = [rustix::event::PollFd::new(&peer.socket, rustix::event::PollFlags::empty())];
+            let mut poll =
+                [rustix::event::PollFd::new(&peer.socket, rustix::event::PollFlags::empty())];
             let no_time = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            let hung_up = rustix::event::poll(&mut poll, Some(&no_time)).is_ok_and(|ready| ready > 0);
+            let hung_up =
+                rustix::event::poll(&mut poll, Some(&no_time)).is_ok_and(|ready| ready > 0);
             if !hung_up {
                 return true;
             }
@@ -170,7 +172,8 @@ impl Server {
             Err(error) => return self.protocol_error(number, &format!("{}: {error}", kind.name())),
         };
         if peer_must_greet(self.peers.get(number), kind) {
-            return self.protocol_error(number, "the first request must be Hello, and only the first");
+            return self
+                .protocol_error(number, "the first request must be Hello, and only the first");
         }
         let to = ReplyTo { peer: number, sequence: message.header.sequence, kind };
         let subject = subject(&request);
@@ -292,7 +295,9 @@ fn subject(request: &Request) -> String {
         }
         Request::Update(update) => update.id.to_string(),
         Request::Exec(exec) => exec.container.to_string(),
-        Request::UnpackLayer(unpack) => unpack.expected.map(|id| id.to_string()).unwrap_or_default(),
+        Request::UnpackLayer(unpack) => {
+            unpack.expected.map(|id| id.to_string()).unwrap_or_default()
+        }
         Request::RemoveLayer(layer) => layer.to_string(),
         Request::CreateNetwork(network) => network.id.to_string(),
         Request::RemoveNetwork(id) => id.to_string(),

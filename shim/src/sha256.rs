@@ -56,11 +56,8 @@ fn compress(state: &mut [u32; 8], block: &[u8; 64]) {
     for i in 0..64 {
         let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let choose = (e & f) ^ (!e & g);
-        let t1 = h
-            .wrapping_add(s1)
-            .wrapping_add(choose)
-            .wrapping_add(ROUND[i])
-            .wrapping_add(words[i]);
+        let t1 =
+            h.wrapping_add(s1).wrapping_add(choose).wrapping_add(ROUND[i]).wrapping_add(words[i]);
         let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
         let majority = (a & b) ^ (a & c) ^ (b & c);
         let t2 = s0.wrapping_add(majority);

@@ -106,7 +106,8 @@ fn prepare(job: Job<'_>) -> Result<Monitor, Refusal> {
         Monitor::new(created, effective, job.shim, place.listener, place.exit_record, oom);
     // From here on nothing needs a right, and from the next lines on there is none.
     fork::close_all_but(&monitor.descriptors()).map_err(because)?;
-    become_monitor(crate::ranges::Ranges::index(job.base), &host.monitor_filter).map_err(because)?;
+    become_monitor(crate::ranges::Ranges::index(job.base), &host.monitor_filter)
+        .map_err(because)?;
     Ok(monitor)
 }
 
@@ -131,7 +132,8 @@ fn create(
     let name = spec.id.to_string();
     let cgroup = host.cgroups.create(&name).map_err(because)?;
     cgroup.apply(&spec.resources).map_err(because)?;
-    cgroup.set_devices(&bulkhead_runtime::device_rules(container).map_err(from_runtime)?)
+    cgroup
+        .set_devices(&bulkhead_runtime::device_rules(container).map_err(from_runtime)?)
         .map_err(because)?;
     let mut layers = Vec::with_capacity(spec.layers.len());
     for layer in spec.layers.iter() {
@@ -157,11 +159,10 @@ fn create(
 fn endpoints(host: &Host, container: &EffectiveContainer) -> Result<Vec<EndpointPlan>, Refusal> {
     let mut plans = Vec::with_capacity(container.spec.endpoints.len());
     for (index, endpoint) in container.spec.endpoints.iter().enumerate() {
-        let network = bulkhead_network::open_network(&host.instance, &endpoint.network)
+        let network =
+            bulkhead_network::open_network(&host.instance, &endpoint.network).map_err(because)?;
+        let plan = bulkhead_network::plan_endpoint(&network, endpoint, &container.spec.id, index)
             .map_err(because)?;
-        let plan =
-            bulkhead_network::plan_endpoint(&network, endpoint, &container.spec.id, index)
-                .map_err(because)?;
         plans.push(plan);
     }
     Ok(plans)

@@ -91,7 +91,8 @@ fn prepare(arguments: &Arguments) -> io::Result<Server> {
         cgroups,
         cgroup_parent,
         features: Features::probe(),
-        monitor_filter: drop::monitor_filter().map_err(|error| io::Error::other(error.to_string()))?,
+        monitor_filter: drop::monitor_filter()
+            .map_err(|error| io::Error::other(error.to_string()))?,
         worker: open_program(&libexec.join("bulkhead-worker"))?,
         init: open_program(&libexec.join("bulkhead-init")).and_then(seal).ok(),
         dirs,
@@ -176,7 +177,8 @@ fn load_policy(dirs: &Dirs) -> io::Result<Policy> {
 fn cpus() -> u32 {
     let entries = std::fs::read_dir("/sys/devices/system/cpu").into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let numbered = names.filter(|name| name.strip_prefix("cpu").is_some_and(|n| n.parse::<u32>().is_ok()));
+    let numbered =
+        names.filter(|name| name.strip_prefix("cpu").is_some_and(|n| n.parse::<u32>().is_ok()));
     u32::try_from(numbered.count()).unwrap_or(u32::MAX)
 }
 
@@ -216,7 +218,10 @@ fn open_program(path: &Path) -> io::Result<OwnedFd> {
         .map_err(|errno| context(errno.into(), path))?;
     let stat = rustix::fs::fstat(&fd)?;
     if stat.st_uid != 0 || stat.st_mode & 0o022 != 0 {
-        return Err(io::Error::other(format!("{}: only root may be able to write it", path.display())));
+        return Err(io::Error::other(format!(
+            "{}: only root may be able to write it",
+            path.display()
+        )));
     }
     Ok(fd)
 }

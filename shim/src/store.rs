@@ -75,16 +75,21 @@ impl Server {
     }
 
     /// `ListLayers`
-    pub(crate) fn list_layers(&mut self, permit: &Permit<Option<LayerId>>) -> Result<Answer, Refusal> {
+    pub(crate) fn list_layers(
+        &mut self,
+        permit: &Permit<Option<LayerId>>,
+    ) -> Result<Answer, Refusal> {
         let layers = layers::list(&self.host.dirs, *permit.granted(), PAGE).map_err(because)?;
         let layers = layers.try_into().map_err(because)?;
         Ok(Answer::Now(Reply::Layers { layers }, Vec::new()))
     }
 
     /// `CreateNetwork`
-    pub(crate) fn create_network(&mut self, permit: &Permit<NetworkSpec>) -> Result<Answer, Refusal> {
-        bulkhead_network::create_network(&self.host.instance, permit.granted())
-            .map_err(because)?;
+    pub(crate) fn create_network(
+        &mut self,
+        permit: &Permit<NetworkSpec>,
+    ) -> Result<Answer, Refusal> {
+        bulkhead_network::create_network(&self.host.instance, permit.granted()).map_err(because)?;
         Ok(Answer::DONE)
     }
 
@@ -93,12 +98,10 @@ impl Server {
         // The kernel takes a dead container's link away some time after its last process.
         let network = bulkhead_network::open_network(&self.host.instance, permit.granted())
             .map_err(because)?;
-        let lives = |id: &ContainerId| {
-            self.table.tasks.contains_key(&Target::Container { id: *id })
-        };
+        let lives =
+            |id: &ContainerId| self.table.tasks.contains_key(&Target::Container { id: *id });
         bulkhead_network::detach_dead(&network, lives).map_err(because)?;
-        bulkhead_network::remove_network(&self.host.instance, permit.granted())
-            .map_err(because)?;
+        bulkhead_network::remove_network(&self.host.instance, permit.granted()).map_err(because)?;
         Ok(Answer::DONE)
     }
 }

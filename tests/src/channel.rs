@@ -31,7 +31,11 @@ impl Channel {
             None,
         )?;
         let patience = Some(std::time::Duration::from_secs(30));
-        rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, patience)?;
+        rustix::net::sockopt::set_socket_timeout(
+            &socket,
+            rustix::net::sockopt::Timeout::Recv,
+            patience,
+        )?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
         Ok(Self { socket, sequence: 0 })
     }
@@ -46,7 +50,11 @@ impl Channel {
     }
 
     /// Send a request and wait for its answer; none: the connection was closed.
-    pub fn ask(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Option<(Reply, Vec<OwnedFd>)> {
+    pub fn ask(
+        &mut self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Option<(Reply, Vec<OwnedFd>)> {
         self.sequence += 1;
         let body = request.encode();
         let length = u32::try_from(body.len()).expect("short");
@@ -60,7 +68,12 @@ impl Channel {
     ///
     /// # Errors
     /// As sendmsg(2).
-    pub fn send_raw(&self, header: &[u8], body: &[u8], fds: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
+    pub fn send_raw(
+        &self,
+        header: &[u8],
+        body: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> rustix::io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(32))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() {
@@ -109,7 +122,8 @@ impl Channel {
             rustix::event::PollFlags::IN,
         )];
         let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
-        rustix::event::poll(&mut poll, Some(&patience)).expect("poll") > 0 && self.receive().is_none()
+        rustix::event::poll(&mut poll, Some(&patience)).expect("poll") > 0
+            && self.receive().is_none()
     }
 }
 

@@ -34,7 +34,8 @@ fn programs() -> PathBuf {
 impl Engine {
     /// Start a fresh engine.
     pub fn start(policy: Policy) -> Self {
-        let directory = tempfile::Builder::new().prefix("bh").tempdir_in("/var/tmp").expect("tempdir");
+        let directory =
+            tempfile::Builder::new().prefix("bh").tempdir_in("/var/tmp").expect("tempdir");
         // Others must be able to reach the API socket's directory.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(directory.path(), open).expect("chmod");
@@ -85,7 +86,9 @@ impl Engine {
     /// A client's command with `DOCKER_HOST` set and an empty configuration.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.env("DOCKER_HOST", self.docker_host()).env("DOCKER_CONFIG", self.root().join("client"));
+        command
+            .env("DOCKER_HOST", self.docker_host())
+            .env("DOCKER_CONFIG", self.root().join("client"));
         command.stdin(Stdio::null());
         command
     }
@@ -108,7 +111,13 @@ impl Engine {
     /// Run the real docker CLI; its standard output, trimmed. Fails the test if it fails.
     pub fn docker_ok(&self, args: &[&str]) -> String {
         let output = self.docker(args);
-        assert!(output.status.success(), "docker {}: {}\n{}", args.join(" "), text(&output), self.logs());
+        assert!(
+            output.status.success(),
+            "docker {}: {}\n{}",
+            args.join(" "),
+            text(&output),
+            self.logs()
+        );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -163,13 +172,15 @@ impl Engine {
 
     /// What the daemons wrote to standard error.
     pub fn logs(&self) -> String {
-        ["shim", "apid"].map(|daemon| {
-            let path = self.root().join(format!("log/{daemon}.log"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let tail: Vec<&str> = text.lines().rev().take(20).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            format!("--- {daemon}.log ---\n{}\n", tail.join("\n"))
-        }).concat()
+        ["shim", "apid"]
+            .map(|daemon| {
+                let path = self.root().join(format!("log/{daemon}.log"));
+                let text = std::fs::read_to_string(path).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(20).collect();
+                let tail: Vec<&str> = tail.into_iter().rev().collect();
+                format!("--- {daemon}.log ---\n{}\n", tail.join("\n"))
+            })
+            .concat()
     }
 
     /// Names of the engine that are still in the kernel or on disk outside its directory.
@@ -186,7 +197,10 @@ impl Drop for Engine {
         let left = self.leftovers();
         let mounts_same = host::mounts_of(self.root()).is_empty();
         let audit = self.root().join("lib/shim/audit.log");
-        let chain = Command::new(programs().join("bulkhead-shim")).arg("--verify-audit").arg(audit).output();
+        let chain = Command::new(programs().join("bulkhead-shim"))
+            .arg("--verify-audit")
+            .arg(audit)
+            .output();
         if std::thread::panicking() {
             eprintln!("{}", self.logs());
             return;

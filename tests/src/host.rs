@@ -83,7 +83,9 @@ fn leftovers_now(tag: &str, root: &Path) -> Vec<String> {
     }
     if let Ok(tables) = std::process::Command::new("nft").args(["list", "tables"]).output() {
         let text = String::from_utf8_lossy(&tables.stdout).into_owned();
-        left.extend(text.lines().filter(|line| line.contains(tag)).map(|line| format!("nft {line}")));
+        left.extend(
+            text.lines().filter(|line| line.contains(tag)).map(|line| format!("nft {line}")),
+        );
     }
     let root_text = root.to_string_lossy();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

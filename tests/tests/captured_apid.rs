@@ -9,7 +9,8 @@ use std::os::fd::AsFd;
 /// The engine with its API daemon dead, and that daemon's uid.
 fn captured() -> (Engine, u32) {
     let engine = Engine::start(Policy::Hardened);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", engine.pid("apid"))).expect("status");
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", engine.pid("apid"))).expect("status");
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("uid");
     let uid = uid.split_whitespace().next().and_then(|uid| uid.parse().ok()).expect("a number");
     assert_ne!(uid, 0, "apid does not run as root");
@@ -92,7 +93,10 @@ fn tmpfs(target: &str) -> MountSpec {
 
 type Change = Box<dyn Fn(&mut ContainerSpec)>;
 
-fn change(what: &'static str, change: impl Fn(&mut ContainerSpec) + 'static) -> (&'static str, Change) {
+fn change(
+    what: &'static str,
+    change: impl Fn(&mut ContainerSpec) + 'static,
+) -> (&'static str, Change) {
     (what, Box::new(change))
 }
 
@@ -131,11 +135,14 @@ fn hostile() -> Vec<(&'static str, Change)> {
         change("tmpfs over /sys", mount(|| tmpfs("/sys"))),
         change("tmpfs over /dev", mount(|| tmpfs("/dev"))),
         change("tmpfs over /", mount(|| tmpfs("/"))),
-        change("file over /dev/null", mount(|| MountSpec::File {
-            target: container_path("/dev/null"),
-            content: ByteString::default(),
-            mode: 0o666,
-        })),
+        change(
+            "file over /dev/null",
+            mount(|| MountSpec::File {
+                target: container_path("/dev/null"),
+                content: ByteString::default(),
+                mode: 0o666,
+            }),
+        ),
         change("the host's disk", device("/dev/vda")),
         change("the host's memory", device("/dev/mem")),
         change("kvm", device("/dev/kvm")),
@@ -155,14 +162,18 @@ fn hostile() -> Vec<(&'static str, Change)> {
         change("the host's uts namespace", |spec| spec.namespaces.uts = HostOr::Host),
         change("the host's cgroup namespace", |spec| spec.namespaces.cgroup = HostOr::Host),
         change("a namespace of a container that is not there", |spec| {
-            spec.namespaces.network = NetworkMode::Container { id: ContainerId::from_bytes([1; 32]) };
+            spec.namespaces.network =
+                NetworkMode::Container { id: ContainerId::from_bytes([1; 32]) };
         }),
         change("no seccomp", |spec| spec.process.seccomp = Seccomp::Unconfined),
         change("set-id programs count", |spec| spec.process.no_new_privs = Some(false)),
         change("no masked paths", |spec| spec.unmask = true),
         change("core_pattern", sysctl("kernel.core_pattern", "|/tmp/x")),
         change("modprobe", sysctl("kernel.modprobe", "/tmp/x")),
-        change("a sysctl with two values", sysctl("kernel.shm_rmid_forced", "1+kernel.core_pattern=x")),
+        change(
+            "a sysctl with two values",
+            sysctl("kernel.shm_rmid_forced", "1+kernel.core_pattern=x"),
+        ),
         change("a sysctl path", sysctl("net/ipv4/ip_forward/../../../kernel/core_pattern", "1")),
         change("a limit above root's", |spec| {
             let limit = Rlimit { resource: 7, soft: 1 << 30, hard: 1 << 30 };
@@ -225,7 +236,9 @@ fn a_network_may_not_take_over_the_hosts_addresses() {
     let socket = engine.root().join("run/shim/shim.sock");
     as_user(uid, || {
         let mut channel = Channel::greeted(&socket);
-        for (address, prefix) in [([127, 0, 0, 1], 8), ([8, 8, 8, 1], 24), ([0, 0, 0, 0], 0), ([224, 0, 0, 1], 8)] {
+        for (address, prefix) in
+            [([127, 0, 0, 1], 8), ([8, 8, 8, 1], 24), ([0, 0, 0, 0], 0), ([224, 0, 0, 1], 8)]
+        {
             let network = NetworkSpec {
                 id: NetworkId::from_bytes([5; 32]),
                 gateway: Ipv4 { address, prefix },
@@ -249,9 +262,8 @@ fn what_is_not_a_request_closes_the_connection() {
     as_user(uid, || {
         let start = Request::Start(ContainerId::from_bytes([7; 32]));
         let body = start.encode();
-        let header = |kind, large, length| {
-            Header { kind, large, length, sequence: 1 }.to_bytes().to_vec()
-        };
+        let header =
+            |kind, large, length| Header { kind, large, length, sequence: 1 }.to_bytes().to_vec();
         let length = u32::try_from(body.len()).expect("short");
         let null = std::fs::File::open("/dev/null").expect("null");
         let many = [null.as_fd(); 12];
@@ -278,7 +290,8 @@ fn what_is_not_a_request_closes_the_connection() {
         channel.send_raw(&header(6, false, length), &body, &[]).expect("sent");
         assert!(channel.is_closed(), "a request before Hello");
     });
-    let audit = std::fs::read_to_string(engine.root().join("lib/shim/audit.log")).expect("audit log");
+    let audit =
+        std::fs::read_to_string(engine.root().join("lib/shim/audit.log")).expect("audit log");
     assert!(audit.lines().filter(|line| line.contains("\"verdict\":\"protocol\"")).count() >= 8);
 }
 

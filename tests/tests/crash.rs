@@ -84,7 +84,11 @@ fn daemons_may_be_killed_at_any_moment() {
             }
         }
     });
-    println!("{} kills, {} short containers came through meanwhile", kills(), started.load(Ordering::Relaxed));
+    println!(
+        "{} kills, {} short containers came through meanwhile",
+        kills(),
+        started.load(Ordering::Relaxed)
+    );
     for name in names {
         engine.docker_ok(&["exec", name, "touch", "/stop"]);
         assert_eq!(engine.docker_ok(&["wait", name]), "42", "{name}: exit status");
@@ -93,7 +97,13 @@ fn daemons_may_be_killed_at_any_moment() {
         let (last, numbers) = lines.split_last().expect("lines");
         assert_eq!(*last, "end");
         for (index, line) in numbers.iter().enumerate() {
-            assert_eq!(*line, (index + 1).to_string(), "{name}: line {} of {}", index + 1, numbers.len());
+            assert_eq!(
+                *line,
+                (index + 1).to_string(),
+                "{name}: line {} of {}",
+                index + 1,
+                numbers.len()
+            );
         }
         assert!(numbers.len() > 100, "{name}: {} lines", numbers.len());
     }
@@ -110,13 +120,18 @@ fn an_exit_while_both_daemons_are_dead_is_not_lost() {
     need!("an_exit_while_both_daemons_are_dead_is_not_lost", root);
     need!("an_exit_while_both_daemons_are_dead_is_not_lost", "docker");
     let Some(tar) = busybox() else {
-        return skip("an_exit_while_both_daemons_are_dead_is_not_lost", "busybox-static is not installed");
+        return skip(
+            "an_exit_while_both_daemons_are_dead_is_not_lost",
+            "busybox-static is not installed",
+        );
     };
     let engine = Engine::start(Policy::Hardened);
     engine.import(tar, "busybox");
     let fifo = "mkfifo /tmp/f; echo waiting; read line < /tmp/f; echo got $line; exit 17";
     engine.docker_ok(&["run", "-d", "--name", "late", "busybox", "sh", "-c", fifo]);
-    wait_until("it waits", Duration::from_secs(10), || engine.docker_ok(&["logs", "late"]).contains("waiting"));
+    wait_until("it waits", Duration::from_secs(10), || {
+        engine.docker_ok(&["logs", "late"]).contains("waiting")
+    });
     let pid = engine.inspect("late")["State"]["Pid"].as_i64().expect("pid");
     engine.kill("apid");
     engine.kill("shim");
@@ -124,7 +139,8 @@ fn an_exit_while_both_daemons_are_dead_is_not_lost() {
     let fifo = format!("/proc/{pid}/root/tmp/f");
     std::fs::write(fifo, "it\n").expect("the fifo");
     wait_until("it ended", Duration::from_secs(10), || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .map_or(true, |stat| stat.contains(") Z "))
     });
     engine.up();
     assert_eq!(engine.docker_ok(&["wait", "late"]), "17");
@@ -137,7 +153,10 @@ fn a_running_container_can_be_used_after_both_daemons_came_back() {
     need!("a_running_container_can_be_used_after_both_daemons_came_back", root);
     need!("a_running_container_can_be_used_after_both_daemons_came_back", "docker");
     let Some(tar) = busybox() else {
-        return skip("a_running_container_can_be_used_after_both_daemons_came_back", "busybox-static is not installed");
+        return skip(
+            "a_running_container_can_be_used_after_both_daemons_came_back",
+            "busybox-static is not installed",
+        );
     };
     let engine = Engine::start(Policy::Hardened);
     engine.import(tar, "busybox");
@@ -146,7 +165,11 @@ fn a_running_container_can_be_used_after_both_daemons_came_back() {
     engine.kill("apid");
     engine.up();
     let bounding = engine.docker_ok(&["exec", "box", "grep", "CapBnd", "/proc/1/status"]);
-    assert_eq!(engine.docker_ok(&["exec", "box", "grep", "CapBnd", "/proc/self/status"]), bounding, "the same confinement");
+    assert_eq!(
+        engine.docker_ok(&["exec", "box", "grep", "CapBnd", "/proc/self/status"]),
+        bounding,
+        "the same confinement"
+    );
     engine.docker_ok(&["update", "-m", "96m", "--memory-swap", "96m", "box"]);
     assert_eq!(engine.inspect("box")["HostConfig"]["Memory"], 96 << 20);
     engine.docker_ok(&["pause", "box"]);

@@ -29,7 +29,8 @@ macro_rules! engine {
 fn run_gives_output_and_exit_code() {
     let engine = engine!("run_gives_output_and_exit_code");
     assert_eq!(engine.docker_ok(&["run", "--rm", "busybox", "echo", "hello"]), "hello");
-    let output = engine.docker(&["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    let output =
+        engine.docker(&["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     assert_eq!(output.status.code(), Some(7));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "out\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "err\n");
@@ -62,7 +63,19 @@ fn stdin_reaches_the_program_and_its_end_too() {
 fn a_detached_container_has_the_limits_it_was_given() {
     let engine = engine!("a_detached_container_has_the_limits_it_was_given");
     let id = engine.docker_ok(&[
-        "run", "-d", "--name", "limited", "-m", "64m", "--cpus", "0.5", "--pids-limit", "32", "busybox", "sleep", "1000",
+        "run",
+        "-d",
+        "--name",
+        "limited",
+        "-m",
+        "64m",
+        "--cpus",
+        "0.5",
+        "--pids-limit",
+        "32",
+        "busybox",
+        "sleep",
+        "1000",
     ]);
     assert_eq!(id.len(), 64);
     let inspect = engine.inspect("limited");
@@ -71,24 +84,48 @@ fn a_detached_container_has_the_limits_it_was_given() {
     assert_eq!(inspect["HostConfig"]["PidsLimit"], 32);
     assert_eq!(inspect["State"]["Status"], "running");
     assert!(inspect["State"]["Pid"].as_i64().expect("pid") > 1);
-    let forks = engine.docker(&["exec", "limited", "sh", "-c", "for i in $(seq 100); do sleep 100 & done"]);
-    assert!(String::from_utf8_lossy(&forks.stderr).contains("fork"), "the fork bomb met the limit: {forks:?}");
+    let forks =
+        engine.docker(&["exec", "limited", "sh", "-c", "for i in $(seq 100); do sleep 100 & done"]);
+    assert!(
+        String::from_utf8_lossy(&forks.stderr).contains("fork"),
+        "the fork bomb met the limit: {forks:?}"
+    );
     engine.docker_ok(&["rm", "-f", "limited"]);
 }
 
 #[test]
 fn ps_logs_inspect_stop_rm_and_prune_do_as_users_know() {
     let engine = engine!("ps_logs_inspect_stop_rm_and_prune_do_as_users_know");
-    engine.docker_ok(&["run", "-d", "--name", "one", "--label", "a=b", "busybox", "sh", "-c",
-        "trap 'echo bye; exit 3' TERM; echo started; while :; do sleep 0.1; done"]);
+    engine.docker_ok(&[
+        "run",
+        "-d",
+        "--name",
+        "one",
+        "--label",
+        "a=b",
+        "busybox",
+        "sh",
+        "-c",
+        "trap 'echo bye; exit 3' TERM; echo started; while :; do sleep 0.1; done",
+    ]);
     let mut follow = engine.command("docker");
     follow.args(["logs", "-f", "one"]).stdout(std::process::Stdio::piped());
     let follow = follow.spawn().expect("docker");
-    let names = engine.docker_ok(&["ps", "--filter", "label=a=b", "--format", "{{.Names}} {{.Image}} {{.State}}"]);
+    let names = engine.docker_ok(&[
+        "ps",
+        "--filter",
+        "label=a=b",
+        "--format",
+        "{{.Names}} {{.Image}} {{.State}}",
+    ]);
     assert_eq!(names, "one busybox running");
     engine.docker_ok(&["stop", "-t", "10", "one"]);
     let followed = follow.wait_with_output().expect("docker");
-    assert_eq!(String::from_utf8_lossy(&followed.stdout), "started\nbye\n", "follow ends with the container");
+    assert_eq!(
+        String::from_utf8_lossy(&followed.stdout),
+        "started\nbye\n",
+        "follow ends with the container"
+    );
     assert_eq!(engine.docker_ok(&["logs", "--tail", "1", "one"]), "bye");
     let inspect = engine.inspect("one");
     assert_eq!(inspect["State"]["ExitCode"], 3);
@@ -111,9 +148,29 @@ fn ps_logs_inspect_stop_rm_and_prune_do_as_users_know() {
 #[test]
 fn exec_runs_in_the_container() {
     let engine = engine!("exec_runs_in_the_container");
-    engine.docker_ok(&["run", "-d", "--name", "box", "-e", "A=1", "-w", "/tmp", "busybox", "sleep", "1000"]);
-    assert_eq!(engine.docker_ok(&["exec", "box", "sh", "-c", "echo $A; pwd; cat /proc/1/comm"]), "1\n/tmp\nsleep");
-    assert_eq!(engine.docker_ok(&["exec", "-e", "B=2", "-w", "/etc", "-u", "user", "box", "sh", "-c", "echo $B; pwd; id -u"]), "2\n/etc\n1000");
+    engine.docker_ok(&[
+        "run", "-d", "--name", "box", "-e", "A=1", "-w", "/tmp", "busybox", "sleep", "1000",
+    ]);
+    assert_eq!(
+        engine.docker_ok(&["exec", "box", "sh", "-c", "echo $A; pwd; cat /proc/1/comm"]),
+        "1\n/tmp\nsleep"
+    );
+    assert_eq!(
+        engine.docker_ok(&[
+            "exec",
+            "-e",
+            "B=2",
+            "-w",
+            "/etc",
+            "-u",
+            "user",
+            "box",
+            "sh",
+            "-c",
+            "echo $B; pwd; id -u"
+        ]),
+        "2\n/etc\n1000"
+    );
     assert_eq!(engine.docker(&["exec", "box", "sh", "-c", "exit 9"]).status.code(), Some(9));
     assert_eq!(engine.docker(&["exec", "box", "nonexistent"]).status.code(), Some(127));
     let privileged = engine.docker(&["exec", "--privileged", "box", "true"]);
@@ -162,7 +219,11 @@ fn errors_are_dockers() {
     engine.docker_ok(&["create", "--name", "taken", "busybox", "true"]);
     let conflict = text(&["create", "--name", "taken", "busybox", "true"]);
     assert!(conflict.contains("is already in use by container"), "{conflict}");
-    let (status, body) = engine.http("POST", "/v1.51/containers/create?name=-bad", Some(&serde_json::json!({"Image": "busybox"})));
+    let (status, body) = engine.http(
+        "POST",
+        "/v1.51/containers/create?name=-bad",
+        Some(&serde_json::json!({"Image": "busybox"})),
+    );
     assert_eq!(status, 400, "{body}");
     let (status, body) = engine.http("GET", "/v1.20/containers/json", None);
     assert_eq!(status, 400);
@@ -201,7 +262,8 @@ fn images_are_listed_tagged_inspected_and_removed() {
     engine.docker_ok(&["tag", "busybox", "example.test/box:2"]);
     let list = engine.docker_ok(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
     assert!(list.contains("busybox:latest") && list.contains("example.test/box:2"), "{list}");
-    let inspect: Value = serde_json::from_str(&engine.docker_ok(&["image", "inspect", "busybox"])).expect("JSON");
+    let inspect: Value =
+        serde_json::from_str(&engine.docker_ok(&["image", "inspect", "busybox"])).expect("JSON");
     assert_eq!(inspect[0]["Os"], "linux");
     assert!(engine.docker_ok(&["history", "busybox"]).contains("Imported"));
     engine.docker_ok(&["create", "--name", "user", "busybox", "true"]);
@@ -223,7 +285,17 @@ fn events_tell_what_happened() {
     // The CLI sends whole seconds.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
     let until = (now.as_secs() + 1).to_string();
-    let events = engine.docker_ok(&["events", "--since", "1h", "--until", &until, "--filter", "container=told", "--format", "{{.Action}}"]);
+    let events = engine.docker_ok(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        &until,
+        "--filter",
+        "container=told",
+        "--format",
+        "{{.Action}}",
+    ]);
     let actions: Vec<&str> = events.lines().collect();
     for action in ["create", "start", "die", "destroy"] {
         assert!(actions.contains(&action), "{actions:?}");
@@ -233,17 +305,39 @@ fn events_tell_what_happened() {
 #[test]
 fn the_bridge_connects_containers_and_reaches_the_gateway() {
     let engine = engine!("the_bridge_connects_containers_and_reaches_the_gateway");
-    engine.docker_ok(&["run", "-d", "--name", "server", "busybox", "sh", "-c", "echo served > /tmp/f; httpd -f -p 8080 -h /tmp"]);
+    engine.docker_ok(&[
+        "run",
+        "-d",
+        "--name",
+        "server",
+        "busybox",
+        "sh",
+        "-c",
+        "echo served > /tmp/f; httpd -f -p 8080 -h /tmp",
+    ]);
     let server = engine.inspect("server");
-    let address = server["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].as_str().expect("address").to_owned();
-    let gateway = server["NetworkSettings"]["Networks"]["bridge"]["Gateway"].as_str().expect("gateway").to_owned();
+    let address = server["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        .as_str()
+        .expect("address")
+        .to_owned();
+    let gateway = server["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
+        .as_str()
+        .expect("gateway")
+        .to_owned();
     let url = format!("http://{address}:8080/f");
-    let got = engine.docker_ok(&["run", "--rm", "busybox", "sh", "-c",
-        &format!("for i in $(seq 50); do wget -q -O - {url} && exit; done; exit 1")]);
+    let got = engine.docker_ok(&[
+        "run",
+        "--rm",
+        "busybox",
+        "sh",
+        "-c",
+        &format!("for i in $(seq 50); do wget -q -O - {url} && exit; done; exit 1"),
+    ]);
     assert_eq!(got, "served");
     let route = engine.docker_ok(&["run", "--rm", "busybox", "ip", "route"]);
     assert!(route.contains(&format!("default via {gateway}")), "{route}");
-    let links = engine.docker_ok(&["run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net"]);
+    let links =
+        engine.docker_ok(&["run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net"]);
     assert_eq!(links, "lo");
     engine.docker_ok(&["rm", "-f", "server"]);
 }
@@ -253,7 +347,10 @@ fn a_debian_made_of_packages_runs_and_can_be_updated() {
     need!("a_debian_made_of_packages_runs_and_can_be_updated", root);
     need!("a_debian_made_of_packages_runs_and_can_be_updated", "docker");
     let Some(tar) = debian() else {
-        return skip("a_debian_made_of_packages_runs_and_can_be_updated", "mmdebstrap or its archive is not there");
+        return skip(
+            "a_debian_made_of_packages_runs_and_can_be_updated",
+            "mmdebstrap or its archive is not there",
+        );
     };
     let engine = Engine::start(Policy::Hardened);
     engine.import(tar, "debian");
@@ -265,7 +362,11 @@ fn a_debian_made_of_packages_runs_and_can_be_updated() {
     pty.send("echo $((6*7)); exit 4\n");
     pty.expect("42");
     assert_eq!(pty.wait().code(), Some(4));
-    if std::process::Command::new("apt-get").args(["update", "-qq"]).status().is_ok_and(|status| status.success()) {
+    if std::process::Command::new("apt-get")
+        .args(["update", "-qq"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
         let sources = engine.docker(&["run", "--rm", "debian", "apt-get", "update"]);
         assert!(sources.status.success(), "{}", String::from_utf8_lossy(&sources.stderr));
     } else {
@@ -282,7 +383,9 @@ fn load_takes_what_other_tools_saved() {
     let Some(layout) = bulkhead_tests::oci_layout(&directory) else {
         return skip("load_takes_what_other_tools_saved", "no OCI layout could be made");
     };
-    for (kind, name) in [("docker-archive", "example.test/archived:1"), ("oci-archive", "example.test/oci:1")] {
+    for (kind, name) in
+        [("docker-archive", "example.test/archived:1"), ("oci-archive", "example.test/oci:1")]
+    {
         let archive = directory.join(kind);
         let to = format!("{kind}:{}:{name}", archive.display());
         let done = std::process::Command::new("skopeo")

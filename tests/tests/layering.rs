@@ -47,8 +47,11 @@ fn the_root_process_links_what_is_listed_and_nothing_else() {
 
 #[test]
 fn the_network_side_never_links_the_root_side() {
-    let root_side = ["shim", "runtime", "cgroup", "network", "sys"].map(|name| format!("bulkhead-{name}"));
-    for package in ["bulkhead-apid", "bulkhead-engine", "bulkhead-cli", "bulkhead-image", "bulkhead-worker"] {
+    let root_side =
+        ["shim", "runtime", "cgroup", "network", "sys"].map(|name| format!("bulkhead-{name}"));
+    for package in
+        ["bulkhead-apid", "bulkhead-engine", "bulkhead-cli", "bulkhead-image", "bulkhead-worker"]
+    {
         let found = tree(package, "normal,build");
         for name in &root_side {
             assert!(!found.contains(name), "{package} links {name}");
@@ -63,7 +66,8 @@ fn pure_crates_stay_pure() {
         ("bulkhead-policy", &["bulkhead-policy", "bulkhead-proto", "minicbor"]),
     ] {
         let found = tree(package, "normal,build");
-        let extra: Vec<_> = found.iter().filter(|name| !admitted.contains(&name.as_str())).collect();
+        let extra: Vec<_> =
+            found.iter().filter(|name| !admitted.contains(&name.as_str())).collect();
         assert!(extra.is_empty(), "{package} links {extra:?}");
     }
     // The runtime does not know that a channel exists: it takes policy's types and no other of ours.

@@ -260,8 +260,8 @@ impl FakeShim {
 
     /// Run the script in a thread.
     fn begin(&self, state: &mut State, target: Target) -> Result<(), Refusal> {
-        let process = state.processes.get_mut(&target).ok_or(wrong(Phase::Released))?;
-        let far = process.far.take().ok_or(wrong(process.phase))?;
+        let process = state.processes.get_mut(&target).ok_or_else(|| wrong(Phase::Released))?;
+        let far = process.far.take().ok_or_else(|| wrong(process.phase))?;
         if process.script[0] == "nonesuch" {
             state.processes.remove(&target);
             if let Target::Container { id } = target {
@@ -274,7 +274,7 @@ impl FakeShim {
         let (script, shim) = (process.script.clone(), self.clone());
         std::thread::spawn(move || {
             let code = play(&script, far);
-            let signal = code.checked_sub(128).unwrap_or(0);
+            let signal = code.saturating_sub(128);
             let at_ns = u64::try_from(crate::events::now_ns()).unwrap();
             let status = ExitStatus { code, signal, oom_killed: false, at_ns };
             if let Some(process) = shim.state().processes.get_mut(&target) {
@@ -365,12 +365,12 @@ fn with(
     target: Target,
     change: impl FnOnce(&mut Process),
 ) -> Result<(), Refusal> {
-    state.processes.get_mut(&target).map(change).ok_or(wrong(Phase::Released))
+    state.processes.get_mut(&target).map(change).ok_or_else(|| wrong(Phase::Released))
 }
 
 fn signal_to(state: &mut State, target: Target, signal: u8) -> Result<(), Refusal> {
-    let process = state.processes.get_mut(&target).ok_or(wrong(Phase::Released))?;
-    process.signals.send(signal).or(Err(wrong(Phase::Stopped)))
+    let process = state.processes.get_mut(&target).ok_or_else(|| wrong(Phase::Released))?;
+    process.signals.send(signal).map_err(|_ended| wrong(Phase::Stopped))
 }
 
 fn release(state: &mut State, target: Target) -> Result<(), Refusal> {

@@ -59,7 +59,8 @@ fn started(script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
 #[test]
 fn signals_reach_the_child() {
     for (signal, name) in [(15, "TERM"), (1, "HUP"), (10, "USR1"), (2, "INT")] {
-        let script = format!("trap 'echo got; exit 3' {name}; echo ready; while :; do sleep 0.05; done");
+        let script =
+            format!("trap 'echo got; exit 3' {name}; echo ready; while :; do sleep 0.05; done");
         let (mut child, mut out) = started(&script);
         bulkhead_sys::signal::send(i32::try_from(child.id()).unwrap(), signal).unwrap();
         let mut said = String::new();

@@ -1,6 +1,6 @@
 //! Sequences and byte strings with a named maximum length.
 
-use crate::codec::{Decoder, DecodeError, Encoder, Wire};
+use crate::codec::{DecodeError, Decoder, Encoder, Wire};
 use std::ops::Deref;
 
 /// More items or bytes were given than the type admits.

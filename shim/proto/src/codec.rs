@@ -75,7 +75,8 @@ impl Header {
             sequence: u32::from_le_bytes([s0, s1, s2, s3]),
         };
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-        let fits = if large { body.is_empty() && length <= MAX_LARGE_BYTES } else { body.len() == length };
+        let fits =
+            if large { body.is_empty() && length <= MAX_LARGE_BYTES } else { body.len() == length };
         if fits { Ok((header, body)) } else { Err(DecodeError::Value("length")) }
     }
 }
@@ -255,7 +256,12 @@ impl<'b> Decoder<'b> {
         self.definite(start, length, max)
     }
 
-    fn definite(&self, start: usize, length: Option<u64>, max: usize) -> Result<usize, DecodeError> {
+    fn definite(
+        &self,
+        start: usize,
+        length: Option<u64>,
+        max: usize,
+    ) -> Result<usize, DecodeError> {
         let length = length.ok_or(DecodeError::WrongType("definite length"))?;
         self.canonical(start, length)?;
         match usize::try_from(length) {

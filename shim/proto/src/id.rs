@@ -1,7 +1,7 @@
 //! Names of things. All are bytes, so no value can be written with `/`, `.` or a space: the shim
 //! joins their written forms to paths below its state directory and `/sys/fs/cgroup`.
 
-use crate::codec::{Decoder, DecodeError, Encoder, Wire, choice};
+use crate::codec::{DecodeError, Decoder, Encoder, Wire, choice};
 use std::fmt;
 use std::str::FromStr;
 

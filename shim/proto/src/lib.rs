@@ -20,12 +20,14 @@ mod request;
 mod spec;
 
 pub use bounded::{ByteString, ByteStringError, List, TooLong};
-pub use codec::{DecodeError, Header, MAX_FDS, MAX_LARGE_BYTES, MAX_MESSAGE_BYTES, PROTOCOL_VERSION, Wire};
+pub use codec::{
+    DecodeError, Header, MAX_FDS, MAX_LARGE_BYTES, MAX_MESSAGE_BYTES, PROTOCOL_VERSION, Wire,
+};
 pub use id::{ContainerId, ExecId, LayerId, NetworkId, ParseIdError, Target};
 pub use path::{ContainerPath, HostPath, PathError};
 pub use reply::{
-    EVENT_KIND, Effective, Event, ExitStatus, FdLayout, FromShim, Hello, Known, PAGE, Phase, Refusal,
-    Reply, Stdio, Text, UnpackedLayer,
+    EVENT_KIND, Effective, Event, ExitStatus, FdLayout, FromShim, Hello, Known, PAGE, Phase,
+    Refusal, Reply, Stdio, Text, UnpackedLayer,
 };
 pub use request::{
     HelloRequest, ListLayersRequest, RecoverRequest, Request, RequestKind, Signal, SignalRequest,

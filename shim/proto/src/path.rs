@@ -1,6 +1,6 @@
 //! Paths that may cross the channel: inside a container, and sources of bind mounts.
 
-use crate::codec::{Decoder, DecodeError, Encoder, Wire};
+use crate::codec::{DecodeError, Decoder, Encoder, Wire};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;

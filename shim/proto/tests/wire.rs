@@ -129,8 +129,7 @@ fn what_breaks_a_rule_is_never_made() {
 
 #[test]
 fn paths_are_absolute_and_normal() {
-    for (given, normal) in
-        [("/", "/"), ("//a///b/", "/a/b"), ("/a/./b", "/a/b"), ("/...", "/...")]
+    for (given, normal) in [("/", "/"), ("//a///b/", "/a/b"), ("/a/./b", "/a/b"), ("/...", "/...")]
     {
         assert_eq!(ContainerPath::new(given.as_bytes()).unwrap().as_bytes(), normal.as_bytes());
     }
@@ -169,10 +168,7 @@ fn a_header_that_lies_is_refused() {
 #[test]
 fn a_declared_length_allocates_nothing() {
     // An array that says it has 2^60 items, and a byte string of 2^60 bytes.
-    for body in [
-        &[0x9b, 0x10, 0, 0, 0, 0, 0, 0, 0][..],
-        &[0x5b, 0x10, 0, 0, 0, 0, 0, 0, 0],
-    ] {
+    for body in [&[0x9b, 0x10, 0, 0, 0, 0, 0, 0, 0][..], &[0x5b, 0x10, 0, 0, 0, 0, 0, 0, 0]] {
         assert!(<List<u8, 64>>::decode(body).is_err());
         assert!(<ByteString<64>>::decode(body).is_err());
     }
