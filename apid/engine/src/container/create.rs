@@ -5,7 +5,7 @@ use super::{Container, merge};
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
 use crate::id;
-use crate::translate::default_log_config;
+use crate::translate::fill_in_log_config;
 use bulkhead_proto::ContainerId;
 use bulkhead_types::{
     ContainerCreateBody, ContainerCreateResponse, EndpointSettings, HostConfig, NetworkingConfig,
@@ -152,10 +152,7 @@ fn normalise(engine: &Inner, host: &mut HostConfig) -> Result<()> {
     if host.shm_size == 0 {
         host.shm_size = SHM_BYTES;
     }
-    if host.log_config.r#type.is_empty() {
-        host.log_config = default_log_config(&engine.config);
-    }
-    host.log_config.config.get_or_insert_default();
+    fill_in_log_config(&mut host.log_config, &engine.config);
     host.port_bindings.get_or_insert_default();
     for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
         if let Some(word) = mode.strip_prefix("container:") {

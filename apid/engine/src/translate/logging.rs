@@ -19,11 +19,17 @@ pub(crate) enum LogPlan {
     },
 }
 
-/// The daemon's default, written out, for a container that names no driver.
-pub(crate) fn default_config(engine: &EngineConfig) -> LogConfig {
-    LogConfig {
-        r#type: engine.log_driver.clone(),
-        config: Some(engine.log_opts.iter().cloned().collect()),
+/// Write out what a container does not say: the daemon's driver, and with that driver the daemon's
+/// options beside the container's own (Docker's `mergeAndVerifyLogConfig`).
+pub(crate) fn fill_in(log: &mut LogConfig, engine: &EngineConfig) {
+    if log.r#type.is_empty() {
+        log.r#type.clone_from(&engine.log_driver);
+    }
+    let options = log.config.get_or_insert_default();
+    if log.r#type == engine.log_driver {
+        for (name, value) in &engine.log_opts {
+            options.entry(name.clone()).or_insert_with(|| value.clone());
+        }
     }
 }
 
@@ -157,6 +163,24 @@ mod tests {
         assert_eq!(limits, Limits { max_bytes: Some(10_000_000), max_files: 3 });
         assert_eq!(&*attributes, r#"{"A":"b=c","team":"sea"}"#);
         assert!(matches!(plan("none", &[]), Ok(LogPlan::None)));
+    }
+
+    #[test]
+    fn options_without_a_driver_are_for_the_default_one() {
+        let mut engine = EngineConfig::new("/", "/");
+        engine.log_opts = vec![
+            ("max-size".to_owned(), "10m".to_owned()),
+            ("max-file".to_owned(), "3".to_owned()),
+        ];
+        let own = || Some(Map::from([("max-size".to_owned(), "1m".to_owned())]));
+        let mut unnamed = LogConfig { r#type: String::new(), config: own() };
+        fill_in(&mut unnamed, &engine);
+        assert_eq!(unnamed.r#type, "json-file");
+        let options = unnamed.config.unwrap();
+        assert_eq!((&*options["max-size"], &*options["max-file"]), ("1m", "3"));
+        let mut other = LogConfig { r#type: "none".to_owned(), config: None };
+        fill_in(&mut other, &engine);
+        assert_eq!(other.config, Some(Map::new()));
     }
 
     #[test]

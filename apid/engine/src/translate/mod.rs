@@ -16,7 +16,7 @@ mod profile;
 mod resources;
 mod security;
 
-pub(crate) use logging::{LogPlan, default_config as default_log_config};
+pub(crate) use logging::{LogPlan, fill_in as fill_in_log_config};
 pub(crate) use network::NetworkPlan;
 pub(crate) use process::{Restart, Stop, exec_process, merge_environment, parse_signal};
 pub(crate) use resources::{for_update, validate_restart};

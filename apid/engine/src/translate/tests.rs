@@ -14,9 +14,7 @@ fn plan_of(host: Value, config: Value) -> Result<Plan> {
         host.network_mode = "bridge".to_owned();
     }
     let engine = EngineConfig::new("/", "/");
-    if host.log_config.r#type.is_empty() {
-        host.log_config = default_log_config(&engine);
-    }
+    fill_in_log_config(&mut host.log_config, &engine);
     let mut config: ContainerConfig = serde_json::from_value(config).unwrap();
     config.cmd.get_or_insert_with(|| vec!["true".to_owned()].into());
     let wish = Wish {
