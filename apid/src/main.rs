@@ -83,7 +83,10 @@ fn serve(settings: Settings) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("start threads: {error}"))?;
-    runtime.block_on(serve_sockets(settings, bound, manager, hello))
+    let served = runtime.block_on(serve_sockets(settings, bound, manager, hello));
+    // The engine has written down what must survive; threads that wait for containers need not end.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve_sockets(
