@@ -16,7 +16,7 @@ use bulkhead_proto::{ContainerId, ExitStatus, Hello, Known, Phase, Refusal, Requ
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Threads that copy output. A slow disk holds these up and not the API.
 const LOG_THREADS: usize = 2;
@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     containers: Arc<Mutex<Index<Arc<Container>>>>,
     hello: RwLock<Hello>,
     logs: LogRuntime,
+    /// Dropped with the rest: then nobody listens to the shim any more.
+    _alive: oneshot::Sender<()>,
 }
 
 impl Inner {
@@ -58,6 +60,7 @@ impl Inner {
             users_of(Arc::downgrade(&containers)),
         )?;
         let (hello, known) = first_connection(&mut notices).await?;
+        let (alive, gone) = oneshot::channel();
         let engine = Arc::new(Self {
             events,
             logs: LogRuntime::new()?,
@@ -70,12 +73,13 @@ impl Inner {
             store,
             networks,
             images,
+            _alive: alive,
         });
         engine.load(stored.containers)?;
         engine.make_bridge().await?;
         recover::take_up(&engine, &known).await;
         engine.remove_stray_dirs();
-        tokio::spawn(listen(Arc::downgrade(&engine), notices));
+        tokio::spawn(listen(Arc::downgrade(&engine), notices, gone));
         Ok(engine)
     }
 
@@ -225,9 +229,17 @@ async fn first_connection(
 }
 
 /// Hear the shim for as long as the engine lives.
-async fn listen(engine: Weak<Inner>, mut notices: mpsc::UnboundedReceiver<Notice>) {
-    while let Some(notice) = notices.recv().await {
-        let Some(engine) = engine.upgrade() else { return };
+async fn listen(
+    engine: Weak<Inner>,
+    mut notices: mpsc::UnboundedReceiver<Notice>,
+    mut gone: oneshot::Receiver<()>,
+) {
+    loop {
+        let notice = tokio::select! {
+            notice = notices.recv() => notice,
+            _ = &mut gone => return,
+        };
+        let (Some(notice), Some(engine)) = (notice, engine.upgrade()) else { return };
         match notice {
             Notice::Exited { target, status } => engine.heard_exit(target, status),
             Notice::Connected { connection, hello, known } => {

@@ -102,7 +102,13 @@ impl Container {
                 Err(error) => return Err(error.into()),
             }
         }
-        engine.store.commit(vec![Write::DeleteContainer { id: self.id.to_string() }]).await?;
+        let deletion = Write::DeleteContainer { id: self.id.to_string() };
+        if self.definition().plan.auto_remove && state.finished_ns != 0 {
+            // If this is lost, the next start finds that it ran, is gone and was to be removed.
+            engine.store.later(deletion);
+        } else {
+            engine.store.commit(vec![deletion]).await?;
+        }
         *phase = Phase::Gone;
         engine.forget(self);
         self.hub.end();

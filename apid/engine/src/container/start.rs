@@ -269,7 +269,7 @@ fn complete(
             .map_err(|error| EngineError::internal(format!("{path}: {error}")))?;
         // What the client mounts there stays.
         if mounts.iter().all(|mount| target_of(mount) != &target) {
-            let content = network::file_content(&content);
+            let content = network::file_content(path, &content)?;
             mounts.push(MountSpec::File { target, content, mode: FILE_MODE });
         }
     }

@@ -72,6 +72,10 @@ impl Copier {
             }
             Sources::Ended => Vec::new(),
         };
+        if let Some((target, _)) = &log {
+            // Now, so that who follows from now on waits for the end of this run.
+            target.shelf.begin();
+        }
         let (ended, process_ended) = oneshot::channel();
         let task = runtime.spawn(async move {
             let mut sink = log.map(|(target, begin)| Box::new(LogSink::new(target, begin)));

@@ -80,7 +80,6 @@ struct Run {
 impl LogSink {
     /// Take over what an earlier process left.
     pub(super) fn new(target: LogTarget, begin: Begin) -> Self {
-        target.shelf.begin();
         let mut sink = Self { target, run: None, complained: false };
         if Checkpoint::read(&sink.target.checkpoint()).is_some() {
             if sink.run().is_ok() {

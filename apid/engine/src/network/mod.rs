@@ -300,10 +300,12 @@ fn docker_options(config: &EngineConfig) -> BTreeMap<String, String> {
     ])
 }
 
-/// A file that the engine writes, cut to what the channel admits.
-pub(crate) fn file_content(text: &str) -> ByteString<{ bulkhead_proto::MAX_FILE_BYTES }> {
-    let whole = text.get(..bulkhead_proto::MAX_FILE_BYTES.min(text.len())).unwrap_or_default();
-    ByteString::try_from(whole).unwrap_or_default()
+/// A file that the engine writes, if the channel admits it.
+pub(crate) fn file_content(
+    path: &str,
+    text: &str,
+) -> Result<ByteString<{ bulkhead_proto::MAX_FILE_BYTES }>> {
+    ByteString::try_from(text).map_err(|error| EngineError::bad(format!("{path}: {error}")))
 }
 
 #[cfg(test)]

@@ -62,9 +62,7 @@ fn json_file(options: &Map<String>, config: &ContainerConfig) -> Result<LogPlan>
             "max-size" => {
                 let size = human_size(value).ok_or_else(|| invalid("not a size"))?;
                 if size == 0 {
-                    return Err(EngineError::bad(
-                        "invalid value for max-size: must be a positive number",
-                    ));
+                    return Err(EngineError::bad("max-size must be a positive number"));
                 }
                 limits.max_bytes = Some(size);
             }
@@ -103,9 +101,6 @@ fn json_file(options: &Map<String>, config: &ContainerConfig) -> Result<LogPlan>
                 )));
             }
         }
-    }
-    if limits.max_bytes.is_none() && limits.max_files > 1 {
-        return Err(EngineError::bad("max-file cannot be set when max-size is not set"));
     }
     let attributes = if attributes.is_empty() {
         String::new()
@@ -193,7 +188,7 @@ mod tests {
             ("json-file", &[("colour", "red")], BadParameter),
             ("json-file", &[("max-size", "0")], BadParameter),
             ("json-file", &[("max-size", "much")], BadParameter),
-            ("json-file", &[("max-file", "2")], BadParameter),
+            ("json-file", &[("max-file", "0")], BadParameter),
         ] {
             assert_eq!(plan(driver, options).unwrap_err().kind(), kind, "{driver} {options:?}");
         }
