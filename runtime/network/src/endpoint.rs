@@ -96,7 +96,7 @@ pub fn attach(child_pid: u32, plans: &[EndpointPlan]) -> Result<(), Error> {
         let mut batch = Batch::default();
         link::create_veth(&mut batch, plan, child_pid);
         match route.commit(&batch) {
-            Err(error) if error.errno() == Some(Errno::EXIST.raw_os_error()) => {
+            Err(error) if exists(&error) && !is_among(plan, plans.get(..made)) => {
                 remove_last_runs(&mut route, plan)?;
                 route.commit(&batch)?;
             }
@@ -111,6 +111,15 @@ pub fn attach(child_pid: u32, plans: &[EndpointPlan]) -> Result<(), Error> {
         drop(detach(&mut route, plans.get(..made).unwrap_or_default()));
     }
     done
+}
+
+fn exists(error: &Error) -> bool {
+    error.errno() == Some(Errno::EXIST.raw_os_error())
+}
+
+/// Whether one of these, which were just made, has the plan's name.
+fn is_among(plan: &EndpointPlan, made: Option<&[EndpointPlan]>) -> bool {
+    made.unwrap_or_default().iter().any(|other| other.host_name == plan.host_name)
 }
 
 /// Remove the interface of the container's last run, which the kernel has not come to yet.
