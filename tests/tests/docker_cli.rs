@@ -195,7 +195,8 @@ fn a_terminal_has_size_job_control_and_detach() {
     pty.resize(50, 132);
     pty.send("while [ \"$(stty size)\" != '50 132' ]; do :; done; echo resi''zed\n");
     pty.expect("resized");
-    pty.send("echo sl''eeping; sleep 1000\n");
+    // Said by the job itself, which is in the foreground by then.
+    pty.send("sh -c 'echo slee\"\"ping; exec sleep 1000'\n");
     pty.expect("sleeping");
     pty.send("\x03");
     pty.send("echo inter''rupted\n");
