@@ -37,7 +37,6 @@ impl Container {
         };
         let ran = running.began.elapsed();
         running.copier.finish().await;
-        self.hub.end();
         self.stdin.send_replace(StdinState::closed(run));
         self.after_exit(engine, &mut phase, status, ran).await;
     }
@@ -64,6 +63,7 @@ impl Container {
             state.endpoint = None;
             state.restart_count += u64::from(again);
         });
+        self.end_streams();
         self.emit_end(engine, &state, ran);
         if removing || (definition.plan.auto_remove && !again) {
             // It will not be there to be asked how it ended: one commit for both.

@@ -184,6 +184,14 @@ impl Container {
         }
     }
 
+    /// Whoever is attached or follows the log sees the end.
+    fn end_streams(&self) {
+        self.hub.end();
+        if let Some(shelf) = &self.shelf {
+            shelf.end();
+        }
+    }
+
     /// Docker's sentence for what needs a running container.
     fn not_running(&self) -> EngineError {
         EngineError::conflict(format!("container {} is not running", self.id))

@@ -109,7 +109,6 @@ impl Container {
                 self.adopt(engine, &mut phase, false).await;
                 if let Phase::Running(running) = std::mem::replace(&mut *phase, Phase::Idle) {
                     running.copier.finish().await;
-                    self.hub.end();
                 }
                 let ran = ran(&was, status);
                 self.after_exit(engine, &mut phase, status, ran).await;
@@ -207,6 +206,7 @@ impl Container {
             Ok(copier) => copier.finish().await,
             Err(error) => tracing::error!("finishing the log of {}: {error}", self.id),
         }
+        self.end_streams();
     }
 
     /// The shim was away for a moment. What it knew at the beginning of this connection says

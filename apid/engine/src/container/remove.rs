@@ -111,7 +111,7 @@ impl Container {
         }
         *phase = Phase::Gone;
         engine.forget(self);
-        self.hub.end();
+        self.end_streams();
         self.emit(engine, "destroy", &[]);
         self.life.send_modify(|life| {
             life.running = false;

@@ -130,7 +130,6 @@ impl Container {
             }
             Err(error) => {
                 running.copier.finish().await;
-                self.hub.end();
                 self.stdin.send_replace(StdinState::closed(run));
                 return Err(not_created(error, definition));
             }
@@ -178,7 +177,7 @@ impl Container {
                 state.status = Status::Exited;
             }
         });
-        self.hub.end();
+        self.end_streams();
         self.life.send_modify(|life| {
             life.running = false;
             life.ended += 1;

@@ -11,9 +11,9 @@
 //! a log (driver `none`, and exec) output is read and handed on directly, or read and forgotten.
 //!
 //! Once the process has ended, everything it wrote is in the pipe. The copier then takes what is
-//! there and does not wait for others who may still hold the writing end. The attached see the end
-//! of the streams when the owner says so ([`Hub::end`]): when it has written down how the process
-//! ended, which is the next thing they ask.
+//! there and does not wait for others who may still hold the writing end. The attached and
+//! those who follow the log see the end when the owner says so ([`Hub::end`], `Shelf::end`): when it
+//! has noted how the process ended, which is the next thing they ask.
 
 use super::hub::Hub;
 use super::sink::{Begin, LogSink, LogTarget};

@@ -130,7 +130,6 @@ impl LogSink {
     pub(super) fn finish(mut self) {
         self.digest_all(true);
         self.clean_up();
-        self.target.shelf.end();
     }
 
     /// The files; made when the first byte has come.

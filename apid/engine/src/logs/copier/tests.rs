@@ -152,6 +152,7 @@ async fn a_follower_sees_every_line_across_rotations_and_then_the_end() {
     }
     drop((out, err));
     copier.finish().await;
+    target.shelf.end();
     let text = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap();
     let wanted: String = (0..200).map(|number| format!("line {number}\n")).collect();
     assert_eq!(text, wanted);
