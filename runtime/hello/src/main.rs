@@ -35,7 +35,7 @@ fn tell(out: &mut impl Write) -> io::Result<()> {
 }
 
 const NEXT: [(&str, &str); 4] = [
-    ("docker run -it --rm alpine sh", "a shell in a container"),
+    ("mmdebstrap bookworm - | bulkhead import - debian", "an image made from packages"),
     ("docker run --privileged bulkhead/hello", "the same, or what the policy says to that"),
     ("bulkhead policy explain", "what this host admits, and why"),
     ("bulkhead info", "what the engine is and uses"),
