@@ -127,6 +127,26 @@ impl FakeShim {
         self.state().released.insert(id);
     }
 
+    /// A container of apid's that waits at its gate.
+    pub(crate) fn plant_created(&self, id: bulkhead_proto::ContainerId) {
+        let spec = ProcessSpec {
+            args: vec!["wait".try_into().unwrap()].try_into().unwrap(),
+            env: bulkhead_proto::List::default(),
+            cwd: bulkhead_proto::ContainerPath::new(b"/").unwrap(),
+            user: "".try_into().unwrap(),
+            groups: bulkhead_proto::List::default(),
+            terminal: None,
+            stdin: false,
+            cap_add: 0,
+            cap_drop: 0,
+            no_new_privs: None,
+            rlimits: bulkhead_proto::List::default(),
+            oom_score_adj: None,
+            seccomp: bulkhead_proto::Seccomp::Default,
+        };
+        self.state().processes.insert(Target::Container { id }, process(&spec));
+    }
+
     pub(crate) fn refuse_next(&self, refusal: Refusal) {
         self.state().refuse = Some(refusal);
     }
@@ -231,7 +251,13 @@ impl FakeShim {
                 Some(process) => return created(process),
                 None => Err(wrong(Phase::Released)),
             },
-            Request::Signal(signal) => signal_to(&mut state, signal.target, signal.signal.number()),
+            Request::Signal(signal) => {
+                // One at its gate dies without having run.
+                if with_phase(&state, signal.target) == Some(Phase::Created) {
+                    drop(self.begin(&mut state, signal.target));
+                }
+                signal_to(&mut state, signal.target, signal.signal.number())
+            }
             Request::CloseStdin(target) => {
                 with(&mut state, target, |process| process.near.stdin = None)
             }
@@ -366,6 +392,10 @@ fn with(
     change: impl FnOnce(&mut Process),
 ) -> Result<(), Refusal> {
     state.processes.get_mut(&target).map(change).ok_or_else(|| wrong(Phase::Released))
+}
+
+fn with_phase(state: &State, target: Target) -> Option<Phase> {
+    state.processes.get(&target).map(|process| process.phase)
 }
 
 fn signal_to(state: &mut State, target: Target, signal: u8) -> Result<(), Refusal> {

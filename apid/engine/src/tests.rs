@@ -318,6 +318,25 @@ async fn what_the_shim_has_and_nobody_knows_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_yet_let_go_when_we_were_killed_ends() {
+    let all = Fixture::new().await;
+    let plain = all.create("plain", &["wait"], json!({})).await;
+    let gone = all.create("gone", &["wait"], json!({"AutoRemove": true})).await;
+    all.shim.plant_created(plain.parse().unwrap());
+    all.shim.plant_created(gone.parse().unwrap());
+    let all = all.restart().await;
+    assert_eq!(all.exit_code("plain", WaitCondition::NotRunning).await, 137);
+    within(async {
+        while all.engine.inspect("gone").is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    all.engine.remove("plain", RemoveOptions::default()).await.unwrap();
+    assert_eq!(all.shim.containers(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_execs_exit_code_is_there_when_its_output_ends() {
     let all = Fixture::new().await;
     all.run("web", &["wait"], json!({})).await;

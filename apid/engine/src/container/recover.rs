@@ -99,7 +99,7 @@ pub(crate) async fn clear_away(engine: &Inner, id: ContainerId, phase: ShimPhase
 impl Container {
     async fn take_up(self: &Arc<Self>, engine: &Arc<Inner>, known: Option<Known>) {
         let mut phase = self.phase.lock().await;
-        let was = self.state();
+        let was = self.set_state(|state| state.known_to_shim |= known.is_some());
         match known.map(|known| (known.phase, known.exit)) {
             Some((at @ (ShimPhase::Running | ShimPhase::Frozen), _)) => {
                 self.adopt(engine, &mut phase, at == ShimPhase::Frozen).await;
@@ -114,9 +114,10 @@ impl Container {
                 self.after_exit(engine, &mut phase, status, ran).await;
             }
             Some((ShimPhase::Created, _)) => {
-                // At its gate, and whoever wanted to open it is gone. Its end is told later.
+                // At its gate, and whoever wanted to open it is gone. It ends as one that ran: its
+                // policy says what comes then.
+                self.adopt(engine, &mut phase, false).await;
                 clear_away(engine, self.id, ShimPhase::Created).await;
-                self.settle(engine, &mut phase, &was).await;
             }
             Some((ShimPhase::Released, _)) | None => self.settle(engine, &mut phase, &was).await,
         }
