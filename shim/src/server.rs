@@ -32,7 +32,6 @@ pub(crate) struct Server {
     pub more_trash: bool,
     /// Counts staging directories and trash names.
     pub counter: u64,
-    buffer: Vec<u8>,
 }
 
 /// What to say to a request: now, or when a process that was started reports.
@@ -67,7 +66,6 @@ impl Server {
             janitor: None,
             more_trash: false,
             counter: 0,
-            buffer: Vec::new(),
         }
     }
 
@@ -149,8 +147,9 @@ impl Server {
         self.peers.flush(self.poller.epoll.as_fd(), number);
         let Some(peer) = self.peers.get(number) else { return };
         let (uid, pid) = (peer.uid, peer.pid);
-        self.buffer.resize(MAX_MESSAGE_BYTES, 0);
-        let message = match channel::receive(&peer.socket, &mut self.buffer) {
+        // Freed before anything is forked, so that no monitor keeps a copy of it.
+        let received = channel::receive(&peer.socket, &mut vec![0; MAX_MESSAGE_BYTES]);
+        let message = match received {
             Ok(message) => message,
             Err(ChannelError::WouldBlock) => return,
             Err(ChannelError::Closed) => return self.peers.close(number),

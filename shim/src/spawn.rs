@@ -54,6 +54,7 @@ pub(crate) fn run(job: Job<'_>) -> ! {
     match prepare(job) {
         Ok(monitor) => {
             drop(shim);
+            fork::release_free_memory();
             monitor.serve();
             fork::exit(0)
         }

@@ -136,6 +136,13 @@ fn set_disposition(signal: libc::c_int, action: libc::sighandler_t) -> Result<()
     Ok(())
 }
 
+/// Give freed memory back to the kernel: for a process that has done its work and will wait for
+/// long (malloc_trim(3)).
+pub fn release_free_memory() {
+    // SAFETY: malloc_trim takes an integer, locks the allocator itself, and frees only what is free.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// End this process now: no destructors, no buffers, exit_group(2).
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit takes an integer and does not return.
